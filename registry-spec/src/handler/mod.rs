@@ -1,0 +1,138 @@
+//! One file per resource; a handler turns a route into acts of storage, and
+//! what came of them into a response.
+
+pub(crate) mod base;
+pub(crate) mod blob;
+pub(crate) mod manifest;
+pub(crate) mod referrers;
+pub(crate) mod tag;
+pub(crate) mod upload;
+
+mod conditional;
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::auth::Grant;
+use crate::body::Body;
+use crate::error::{Error, ErrorCode};
+use crate::header as names;
+use crate::observer::{Event, EventKind};
+use crate::service::Shared;
+use crate::storage::Storage;
+use crate::types::{Digest, RepositoryName};
+
+/// What every handler knows of its request.
+pub(crate) struct Call<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) grant: &'a Grant,
+    pub(crate) headers: &'a HeaderMap,
+    /// Only the headers will be sent.
+    pub(crate) head: bool,
+}
+
+impl Call<'_> {
+    fn storage(&self) -> &Arc<dyn Storage> {
+        &self.shared.storage
+    }
+
+    /// Tells the observer, after the fact.
+    fn observe(&self, repository: RepositoryName, kind: EventKind) {
+        self.shared.observer.event(&Event {
+            repository,
+            identity: self.grant.identity().clone(),
+            kind,
+        });
+    }
+
+    /// The headers of content that its digest names, and so never changes.
+    fn immutable(&self, headers: &mut HeaderMap) {
+        if self.grant.identity().name().is_none() {
+            headers.insert(header::CACHE_CONTROL, names::IMMUTABLE);
+        } else {
+            headers.insert(header::CACHE_CONTROL, names::IMMUTABLE_PRIVATE);
+            headers.insert(header::VARY, HeaderValue::from_static("authorization"));
+        }
+    }
+
+    /// How many items a page of a list gets. Too many are never an error:
+    /// updaters ask for 10 000 and follow `Link`.
+    fn page_size(&self, asked: Option<usize>) -> usize {
+        let most = self.shared.limits.page_items;
+        asked.map_or(most, |n| n.min(most))
+    }
+}
+
+/// A response of nothing but headers.
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// A JSON document, `Content-Type` and all.
+fn json(
+    content_type: HeaderValue,
+    document: &impl serde::Serialize,
+) -> Result<Response<Body>, Error> {
+    let bytes = serde_json::to_vec(document).map_err(Error::internal)?;
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+    *response.body_mut() = Body::from(bytes);
+    Ok(response)
+}
+
+/// For text of our own making: names, digests, numbers.
+fn value(text: impl Into<String>) -> HeaderValue {
+    HeaderValue::try_from(text.into())
+        .expect("the protocol's grammars allow only header characters")
+}
+
+/// 201 for a blob, with where it is (end-4b, end-6, end-11).
+fn blob_created(name: &RepositoryName, digest: &Digest) -> Response<Body> {
+    let mut response = empty(StatusCode::CREATED);
+    let headers = response.headers_mut();
+    headers.insert(
+        header::LOCATION,
+        value(format!("/v2/{name}/blobs/{digest}")),
+    );
+    headers.insert(names::DOCKER_CONTENT_DIGEST, value(digest.to_string()));
+    response
+}
+
+/// 405, where configuration rules out what the path could do.
+fn switched_off(what: &str, allowed: &'static str) -> Error {
+    Error::new(
+        ErrorCode::Unsupported,
+        format!("deleting {what} is switched off in this registry"),
+    )
+    .with_header(header::ALLOW, HeaderValue::from_static(allowed))
+}
+
+/// Adds the `Link` to the next page of a list: relative, so that it holds
+/// behind any proxy.
+fn link_next(response: &mut Response<Body>, path: &str, query: &[(&str, Option<String>)]) {
+    /// Everything but what RFC 3986 calls unreserved.
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    let mut target = path.to_owned();
+    let mut separator = '?';
+    for (key, parameter) in query {
+        if let Some(parameter) = parameter {
+            let encoded = utf8_percent_encode(parameter, ENCODED);
+            write!(target, "{separator}{key}={encoded}").expect("strings take any text");
+            separator = '&';
+        }
+    }
+    response
+        .headers_mut()
+        .insert(header::LINK, value(format!("<{target}>; rel=\"next\"")));
+}

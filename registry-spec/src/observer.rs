@@ -1,0 +1,134 @@
+//! Being told what the registry did: for webhooks, metrics, and logs.
+//!
+//! ```
+//! use registry_spec::{Event, EventKind, Failure, Observer};
+//!
+//! #[derive(Debug)]
+//! struct Print;
+//!
+//! impl Observer for Print {
+//!     fn event(&self, event: &Event) {
+//!         if let EventKind::ManifestPushed { tags, .. } = &event.kind {
+//!             println!("{} pushed {} {tags:?}", event.identity, event.repository);
+//!         }
+//!     }
+//!     fn failure(&self, failure: &Failure<'_>) {
+//!         eprintln!("{} {} failed: {}", failure.method, failure.path, failure.cause);
+//!     }
+//! }
+//! ```
+
+use std::fmt::Debug;
+
+use http::Method;
+
+use crate::auth::Identity;
+use crate::types::{Digest, MediaType, Reference, RepositoryName, Tag};
+
+/// Is told of what happened, once it is durable.
+///
+/// Called on the task that answers the request, before the answer is sent: it
+/// must not block. Longer work belongs into a queue of the observer's own.
+pub trait Observer: Debug + Send + Sync + 'static {
+    /// Something was pushed, pulled, mounted or deleted.
+    fn event(&self, event: &Event);
+
+    /// The registry itself failed; the client was told nothing but that.
+    /// Each failure is told once.
+    fn failure(&self, failure: &Failure<'_>);
+}
+
+/// What happened, to what, by whom.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Event {
+    /// The repository.
+    pub repository: RepositoryName,
+    /// Who did it.
+    pub identity: Identity,
+    /// What was done.
+    pub kind: EventKind,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A blob is being sent: by `GET`, not `HEAD`.
+    BlobPulled {
+        /// The blob.
+        digest: Digest,
+        /// Its whole length in bytes, also when a range was asked for.
+        size: u64,
+    },
+    /// A blob was uploaded.
+    BlobPushed {
+        /// The blob.
+        digest: Digest,
+    },
+    /// A blob of another repository is one of this now, too.
+    BlobMounted {
+        /// The blob.
+        digest: Digest,
+        /// Where it was taken from; `None` for anywhere.
+        from: Option<RepositoryName>,
+    },
+    /// A blob was deleted.
+    BlobDeleted {
+        /// The blob.
+        digest: Digest,
+    },
+    /// A manifest is being sent: by `GET`, not `HEAD`.
+    ManifestPulled {
+        /// The manifest.
+        digest: Digest,
+        /// Its type.
+        media_type: MediaType,
+        /// What it was asked for by.
+        reference: Reference,
+    },
+    /// A manifest was pushed.
+    ManifestPushed {
+        /// The manifest.
+        digest: Digest,
+        /// Its type.
+        media_type: MediaType,
+        /// Its length in bytes.
+        size: u64,
+        /// The tags that stand at it now.
+        tags: Vec<Tag>,
+    },
+    /// A manifest was deleted, and with it its tags.
+    ManifestDeleted {
+        /// The manifest.
+        digest: Digest,
+    },
+    /// A tag was deleted; its manifest stays.
+    TagDeleted {
+        /// The tag.
+        tag: Tag,
+    },
+}
+
+/// A failure of the registry, for its operator.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Failure<'a> {
+    /// The request's method.
+    pub method: &'a Method,
+    /// The request's path, as it was sent: percent-encoded, so without
+    /// control characters; without the query.
+    pub path: &'a str,
+    /// What happened; its sources say why.
+    pub cause: &'a (dyn std::error::Error + Send + Sync + 'static),
+}
+
+/// Keeps everything to itself.
+#[derive(Debug)]
+pub(crate) struct Silent;
+
+impl Observer for Silent {
+    fn event(&self, _: &Event) {}
+
+    fn failure(&self, _: &Failure<'_>) {}
+}

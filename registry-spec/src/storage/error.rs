@@ -1,0 +1,57 @@
+//! What can go wrong in a backend.
+
+use crate::BoxError;
+use crate::types::Digest;
+
+/// Why a backend could not do what it was asked; each variant maps to one
+/// answer of the spec's error table.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// There is no such repository (code-9 `NAME_UNKNOWN`, 404).
+    #[error("repository name not known to registry")]
+    NameUnknown,
+    /// The repository has no such blob (code-1 `BLOB_UNKNOWN`, 404).
+    #[error("blob unknown to registry")]
+    BlobUnknown,
+    /// The repository has no such manifest or tag (code-7 `MANIFEST_UNKNOWN`, 404).
+    #[error("manifest unknown to registry")]
+    ManifestUnknown,
+    /// The repository has no such upload session (code-3 `BLOB_UPLOAD_UNKNOWN`, 404).
+    #[error("blob upload unknown to registry")]
+    UploadUnknown,
+    /// A chunk does not start where the session stands (416, with the true `Range`).
+    #[error("chunk starts at {at}, session is at {offset}")]
+    OutOfOrder {
+        /// Where the chunk would have started, in bytes.
+        at: u64,
+        /// Where the session stands, in bytes.
+        offset: u64,
+    },
+    /// The content has another digest than the client said (code-4 `DIGEST_INVALID`, 400).
+    #[error("provided digest did not match uploaded content, which has {actual}")]
+    DigestMismatch {
+        /// The digest of what was uploaded.
+        actual: Digest,
+    },
+    /// A conditional push found something else (412).
+    #[error("the reference does not stand where the request expects it")]
+    PreconditionFailed,
+    /// The request's body failed or was not as long as announced (400).
+    #[error("could not read the request's body")]
+    Body {
+        /// What the body's stream said.
+        #[source]
+        source: BoxError,
+    },
+    /// The backend itself failed. Logged with its sources, never shown to the
+    /// client (500).
+    #[error("{backend} backend failed")]
+    Backend {
+        /// Which backend: `filesystem`, say.
+        backend: &'static str,
+        /// What happened.
+        #[source]
+        source: BoxError,
+    },
+}

@@ -1,0 +1,535 @@
+//! Where a registry keeps its content: the trait that a backend implements.
+//!
+//! | act | method | endpoint |
+//! |---|---|---|
+//! | blobs | [`stat_blob`](Storage::stat_blob), [`read_blob`](Storage::read_blob), [`delete_blob`](Storage::delete_blob), [`mount_blob`](Storage::mount_blob) | end-2, end-10, end-11 |
+//! | uploads | [`start_upload`](Storage::start_upload), [`append_upload`](Storage::append_upload), [`finish_upload`](Storage::finish_upload), [`stat_upload`](Storage::stat_upload), [`cancel_upload`](Storage::cancel_upload) | end-4 to end-6, end-13, end-14 |
+//! | manifests | [`read_manifest`](Storage::read_manifest), [`put_manifest`](Storage::put_manifest), [`delete_manifest`](Storage::delete_manifest), [`list_referrers`](Storage::list_referrers) | end-3, end-7, end-9, end-12 |
+//! | tags | [`list_tags`](Storage::list_tags), [`delete_tag`](Storage::delete_tag) | end-8, end-9 |
+//! | repositories | [`list_repositories`](Storage::list_repositories) | `_catalog` |
+//!
+//! [`MemoryStorage`] is the reference; the `conformance` feature has the suite
+//! that tests any backend.
+//!
+//! ```
+//! use registry_spec::storage::{ByteStream, MemoryStorage, Storage};
+//! use registry_spec::types::{Algorithm, Digest, RepositoryName};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let storage = MemoryStorage::new();
+//! let name: RepositoryName = "demo".parse()?;
+//! let id = storage.start_upload(&name, Algorithm::Sha256).await?;
+//! storage.append_upload(&name, &id, 0, ByteStream::from("hello")).await?;
+//! let digest = Digest::of(Algorithm::Sha256, b"hello");
+//! storage.finish_upload(&name, &id, &digest).await?;
+//! assert_eq!(storage.stat_blob(&name, &digest).await?, 5);
+//! # Ok(()) }
+//! ```
+
+mod error;
+mod memory;
+mod stream;
+
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::types::{Algorithm, Digest, MediaType, Reference, RepositoryName, Tag, UploadId};
+
+pub use error::StorageError;
+pub use memory::MemoryStorage;
+pub use stream::{ByteStream, LengthMismatch};
+
+/// Where a registry keeps its content.
+///
+/// # Contract
+///
+/// * **Atomic**: a reader sees a blob or manifest whole or not at all, also
+///   after a crash.
+/// * **Verified**: content becomes visible under a digest only once it hashes
+///   to that digest. (Manifests arrive verified.)
+/// * **Durable**: what a method acknowledged survives a crash, as far as the
+///   backend promises that at all; it says so in its own documentation.
+/// * **Read-your-writes**: what a method acknowledged is seen by every later
+///   call, a delete too.
+/// * **Cancel-safe**: a dropped future leaves nothing partial visible; an
+///   upload session goes on from the offset that it then reports.
+/// * **Concurrent**: any method may run beside any other. Pushing one digest
+///   twice at once succeeds twice. Of two appends to one session at most one
+///   takes effect at an offset.
+/// * **Isolated**: content pushed to one repository is not seen in another
+///   before it is mounted or pushed there.
+/// * **Existence is presence**: a blob whose bytes are gone is unknown,
+///   whatever else points at it.
+/// * **Paged**: a list returns at most `limit` items, in ascending order,
+///   strictly after `after`. Deletes and pushes between two pages neither
+///   repeat nor skip what was there all along.
+/// * **Bounded**: memory does not grow with the length of what is moved.
+///
+/// A repository comes into being with its first push, and `repository unknown`
+/// is told only by [`list_tags`](Self::list_tags); elsewhere the content asked
+/// for is what is unknown.
+#[async_trait]
+pub trait Storage: Debug + Send + Sync + 'static {
+    /// The length in bytes of a blob of the repository (end-2).
+    ///
+    /// # Errors
+    /// [`StorageError::BlobUnknown`] when the repository does not hold it.
+    async fn stat_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<u64, StorageError>;
+
+    /// Opens a blob of the repository for reading (end-2): all of it, or the
+    /// bytes of `range`, whose end is exclusive and at most the blob's length.
+    ///
+    /// A stream that cannot go on ends with an error, never early.
+    ///
+    /// # Errors
+    /// [`StorageError::BlobUnknown`] when the repository does not hold it.
+    async fn read_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        range: Option<Range<u64>>,
+    ) -> Result<Blob, StorageError>;
+
+    /// Reads a manifest by tag or digest (end-3). The digest in the answer is
+    /// the one asked for, or the one under which the tag was pushed.
+    ///
+    /// # Errors
+    /// [`StorageError::ManifestUnknown`] when there is none.
+    async fn read_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<StoredManifest, StorageError>;
+
+    /// Opens an upload session at offset 0 (end-4). `algorithm` is what the
+    /// final digest will probably use; another one may come.
+    ///
+    /// # Errors
+    /// Only [`StorageError::Backend`].
+    async fn start_upload(
+        &self,
+        name: &RepositoryName,
+        algorithm: Algorithm,
+    ) -> Result<UploadId, StorageError>;
+
+    /// Appends to an upload session, `at` being the offset in bytes at which
+    /// `body` begins, and returns the offset reached (end-5).
+    ///
+    /// # Errors
+    /// * [`StorageError::UploadUnknown`]: the repository has no such session.
+    /// * [`StorageError::OutOfOrder`]: `at` is not where the session stands,
+    ///   or another append is under way. The session stays as it was.
+    /// * [`StorageError::Body`]: `body` failed. The session stands at an
+    ///   offset within what arrived.
+    async fn append_upload(
+        &self,
+        name: &RepositoryName,
+        id: &UploadId,
+        at: u64,
+        body: ByteStream,
+    ) -> Result<u64, StorageError>;
+
+    /// Ends a session: its content becomes a blob of the repository, and the
+    /// session is gone (end-6).
+    ///
+    /// # Errors
+    /// * [`StorageError::UploadUnknown`]: the repository has no such session.
+    /// * [`StorageError::DigestMismatch`]: the content has another digest. The
+    ///   session is gone, since no further byte could mend it.
+    async fn finish_upload(
+        &self,
+        name: &RepositoryName,
+        id: &UploadId,
+        digest: &Digest,
+    ) -> Result<(), StorageError>;
+
+    /// Stores a manifest and moves its tags to it, the tags last (end-7).
+    ///
+    /// # Errors
+    /// [`StorageError::PreconditionFailed`]: the precondition does not hold;
+    /// nothing has changed then.
+    async fn put_manifest(
+        &self,
+        name: &RepositoryName,
+        manifest: PutManifest,
+    ) -> Result<(), StorageError>;
+
+    /// Lists tags in byte order (end-8).
+    ///
+    /// # Errors
+    /// [`StorageError::NameUnknown`] when the repository never had a manifest.
+    async fn list_tags(
+        &self,
+        name: &RepositoryName,
+        after: Option<&Tag>,
+        limit: usize,
+    ) -> Result<Page<Tag>, StorageError>;
+
+    /// Removes a manifest from the repository, with every tag that stands at
+    /// it and its entry among its subject's referrers (end-9).
+    ///
+    /// # Errors
+    /// [`StorageError::ManifestUnknown`] when there is none.
+    async fn delete_manifest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), StorageError>;
+
+    /// Removes one tag; its manifest stays (end-9).
+    ///
+    /// # Errors
+    /// [`StorageError::ManifestUnknown`] when there is no such tag.
+    async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), StorageError>;
+
+    /// Removes a blob from the repository, still referenced or not (end-10).
+    /// Other repositories keep it.
+    ///
+    /// # Errors
+    /// [`StorageError::BlobUnknown`] when the repository does not hold it.
+    async fn delete_blob(&self, name: &RepositoryName, digest: &Digest)
+    -> Result<(), StorageError>;
+
+    /// Makes a blob of the repository `from`, or of any repository, one of
+    /// `name` too, without moving bytes (end-11).
+    ///
+    /// # Errors
+    /// [`StorageError::BlobUnknown`] when it is not there to be mounted.
+    async fn mount_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        from: Option<&RepositoryName>,
+    ) -> Result<(), StorageError>;
+
+    /// Lists the digests of the manifests in the repository whose `subject` is
+    /// `subject`, in the order of digests (end-12). The subject itself need
+    /// not exist. The caller reads each manifest for its descriptor, one at a
+    /// time, since annotations may be large; an entry whose manifest is gone
+    /// is skipped by it.
+    ///
+    /// # Errors
+    /// Only [`StorageError::Backend`]: an unknown repository has no referrers.
+    async fn list_referrers(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Page<Digest>, StorageError>;
+
+    /// The offset in bytes at which an upload session stands (end-13).
+    ///
+    /// # Errors
+    /// [`StorageError::UploadUnknown`]: the repository has no such session.
+    async fn stat_upload(&self, name: &RepositoryName, id: &UploadId) -> Result<u64, StorageError>;
+
+    /// Ends an upload session and drops its bytes (end-14).
+    ///
+    /// # Errors
+    /// [`StorageError::UploadUnknown`]: the repository has no such session.
+    async fn cancel_upload(&self, name: &RepositoryName, id: &UploadId)
+    -> Result<(), StorageError>;
+
+    /// Lists the repositories that have or had a manifest, in the order of
+    /// [`RepositoryName`] (`_catalog`).
+    ///
+    /// # Errors
+    /// Only [`StorageError::Backend`].
+    async fn list_repositories(
+        &self,
+        after: Option<&RepositoryName>,
+        limit: usize,
+    ) -> Result<Page<RepositoryName>, StorageError>;
+}
+
+/// A blob, opened for reading.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Blob {
+    /// Length of the whole blob in bytes, also when only a range is read.
+    pub size: u64,
+    /// The bytes asked for.
+    pub content: ByteStream,
+}
+
+impl Blob {
+    /// A blob of `size` bytes in all, of which `content` has those asked for.
+    #[must_use]
+    pub const fn new(size: u64, content: ByteStream) -> Self {
+        Self { size, content }
+    }
+}
+
+/// A manifest as it was pushed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StoredManifest {
+    /// The digest asked for, or the one that the tag stands at.
+    pub digest: Digest,
+    /// The type it was pushed as.
+    pub media_type: MediaType,
+    /// The exact bytes pushed.
+    pub bytes: Bytes,
+}
+
+impl StoredManifest {
+    /// A manifest that was read.
+    #[must_use]
+    pub const fn new(digest: Digest, media_type: MediaType, bytes: Bytes) -> Self {
+        Self {
+            digest,
+            media_type,
+            bytes,
+        }
+    }
+}
+
+/// A manifest to be stored: parsed, and checked against its digest, already.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PutManifest {
+    /// The digest of `bytes`, in the algorithm that the client chose.
+    pub digest: Digest,
+    /// The type it was pushed as.
+    pub media_type: MediaType,
+    /// The exact bytes pushed.
+    pub bytes: Bytes,
+    /// The manifest that it refers to.
+    pub subject: Option<Digest>,
+    /// The tags to move to it.
+    pub tags: Vec<Tag>,
+    /// What must hold for the push to take place, checked and acted upon as one step.
+    pub precondition: Option<Precondition>,
+}
+
+impl PutManifest {
+    /// A manifest without subject, tags and precondition.
+    #[must_use]
+    pub const fn new(digest: Digest, media_type: MediaType, bytes: Bytes) -> Self {
+        Self {
+            digest,
+            media_type,
+            bytes,
+            subject: None,
+            tags: Vec::new(),
+            precondition: None,
+        }
+    }
+}
+
+/// A condition on what a reference stands at before a push
+/// ([RFC 9110, 13.1](https://www.rfc-editor.org/rfc/rfc9110#section-13.1)).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Precondition {
+    /// The tag or digest being pushed.
+    pub reference: Reference,
+    /// What it must stand at.
+    pub expected: Expected,
+}
+
+/// What a reference must stand at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Expected {
+    /// Nothing: it does not exist (`If-None-Match: *`).
+    Absent,
+    /// Anything: it exists (`If-Match: *`).
+    Present,
+    /// One of these digests (`If-Match: "<digest>", …`).
+    OneOf(Vec<Digest>),
+    /// Nothing, or something other than these (`If-None-Match: "<digest>", …`).
+    NoneOf(Vec<Digest>),
+}
+
+impl Precondition {
+    /// A condition on `reference`.
+    #[must_use]
+    pub const fn new(reference: Reference, expected: Expected) -> Self {
+        Self {
+            reference,
+            expected,
+        }
+    }
+
+    /// Compares with what the reference stands at.
+    ///
+    /// # Errors
+    /// [`StorageError::PreconditionFailed`] when that is not as expected.
+    pub fn check(&self, current: Option<&Digest>) -> Result<(), StorageError> {
+        let holds = match (&self.expected, current) {
+            (Expected::Absent, current) => current.is_none(),
+            (Expected::Present, current) => current.is_some(),
+            (Expected::OneOf(digests), Some(current)) => digests.contains(current),
+            (Expected::OneOf(_), None) => false,
+            (Expected::NoneOf(digests), Some(current)) => !digests.contains(current),
+            (Expected::NoneOf(_), None) => true,
+        };
+        if holds {
+            Ok(())
+        } else {
+            Err(StorageError::PreconditionFailed)
+        }
+    }
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Page<T> {
+    /// The items, in order.
+    pub items: Vec<T>,
+    /// Whether there is at least one more after the last of them.
+    pub more: bool,
+}
+
+impl<T> Page<T> {
+    /// A page of a list.
+    #[must_use]
+    pub const fn new(items: Vec<T>, more: bool) -> Self {
+        Self { items, more }
+    }
+
+    /// The first `limit` of `items`, which may have any number more.
+    pub fn take(items: impl IntoIterator<Item = T>, limit: usize) -> Self {
+        let mut items = items.into_iter();
+        let page: Vec<T> = items.by_ref().take(limit).collect();
+        // A page of nothing has nowhere to go on from.
+        let more = limit > 0 && items.next().is_some();
+        Self::new(page, more)
+    }
+}
+
+/// So that wrappers can nest, and one storage can be shared.
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<T: Storage + ?Sized> Storage for Arc<T> {
+    async fn stat_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<u64, StorageError> {
+        (**self).stat_blob(name, digest).await
+    }
+
+    async fn read_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        range: Option<Range<u64>>,
+    ) -> Result<Blob, StorageError> {
+        (**self).read_blob(name, digest, range).await
+    }
+
+    async fn read_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<StoredManifest, StorageError> {
+        (**self).read_manifest(name, reference).await
+    }
+
+    async fn start_upload(
+        &self,
+        name: &RepositoryName,
+        algorithm: Algorithm,
+    ) -> Result<UploadId, StorageError> {
+        (**self).start_upload(name, algorithm).await
+    }
+
+    async fn append_upload(
+        &self,
+        name: &RepositoryName,
+        id: &UploadId,
+        at: u64,
+        body: ByteStream,
+    ) -> Result<u64, StorageError> {
+        (**self).append_upload(name, id, at, body).await
+    }
+
+    async fn finish_upload(
+        &self,
+        name: &RepositoryName,
+        id: &UploadId,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        (**self).finish_upload(name, id, digest).await
+    }
+
+    async fn put_manifest(
+        &self,
+        name: &RepositoryName,
+        manifest: PutManifest,
+    ) -> Result<(), StorageError> {
+        (**self).put_manifest(name, manifest).await
+    }
+
+    async fn list_tags(
+        &self,
+        name: &RepositoryName,
+        after: Option<&Tag>,
+        limit: usize,
+    ) -> Result<Page<Tag>, StorageError> {
+        (**self).list_tags(name, after, limit).await
+    }
+
+    async fn delete_manifest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        (**self).delete_manifest(name, digest).await
+    }
+
+    async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), StorageError> {
+        (**self).delete_tag(name, tag).await
+    }
+
+    async fn delete_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        (**self).delete_blob(name, digest).await
+    }
+
+    async fn mount_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        from: Option<&RepositoryName>,
+    ) -> Result<(), StorageError> {
+        (**self).mount_blob(name, digest, from).await
+    }
+
+    async fn list_referrers(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Page<Digest>, StorageError> {
+        (**self).list_referrers(name, subject, after, limit).await
+    }
+
+    async fn stat_upload(&self, name: &RepositoryName, id: &UploadId) -> Result<u64, StorageError> {
+        (**self).stat_upload(name, id).await
+    }
+
+    async fn cancel_upload(
+        &self,
+        name: &RepositoryName,
+        id: &UploadId,
+    ) -> Result<(), StorageError> {
+        (**self).cancel_upload(name, id).await
+    }
+
+    async fn list_repositories(
+        &self,
+        after: Option<&RepositoryName>,
+        limit: usize,
+    ) -> Result<Page<RepositoryName>, StorageError> {
+        (**self).list_repositories(after, limit).await
+    }
+}

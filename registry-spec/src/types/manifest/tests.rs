@@ -1,0 +1,280 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::types::Algorithm;
+
+fn descriptor(media_type: &str, content: &str) -> Value {
+    json!({
+        "mediaType": media_type,
+        "digest": Digest::of(Algorithm::Sha256, content.as_bytes()),
+        "size": content.len(),
+    })
+}
+
+fn image(media_type: &MediaType) -> Value {
+    json!({
+        "schemaVersion": 2,
+        "mediaType": media_type,
+        "config": descriptor("application/vnd.oci.image.config.v1+json", "config"),
+        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar+gzip", "layer")],
+    })
+}
+
+fn index(media_type: &MediaType) -> Value {
+    json!({
+        "schemaVersion": 2,
+        "mediaType": media_type,
+        "manifests": [descriptor(MediaType::OCI_MANIFEST.as_str(), "child")],
+    })
+}
+
+fn without(mut document: Value, field: &str) -> Value {
+    document.as_object_mut().expect("an object").remove(field);
+    document
+}
+
+fn with(mut document: Value, field: &str, value: Value) -> Value {
+    document[field] = value;
+    document
+}
+
+fn parse(header: Option<&MediaType>, document: &Value) -> Result<Manifest, ManifestError> {
+    Manifest::parse(header, document.to_string().as_bytes())
+}
+
+#[test]
+fn the_four_types_parse_with_and_without_a_content_type() {
+    for media_type in [MediaType::OCI_MANIFEST, MediaType::DOCKER_MANIFEST] {
+        for header in [None, Some(&media_type)] {
+            let manifest = parse(header, &image(&media_type)).expect("an image manifest");
+            assert_eq!(*manifest.media_type(), media_type);
+            assert_eq!(manifest.requirements().len(), 2);
+        }
+    }
+    for media_type in [MediaType::OCI_INDEX, MediaType::DOCKER_MANIFEST_LIST] {
+        for header in [None, Some(&media_type)] {
+            let manifest = parse(header, &index(&media_type)).expect("an index");
+            assert_eq!(*manifest.media_type(), media_type);
+            assert_eq!(manifest.requirements().len(), 1);
+        }
+    }
+}
+
+#[test]
+fn an_oci_document_may_leave_out_its_media_type() {
+    let manifest = without(image(&MediaType::OCI_MANIFEST), "mediaType");
+    assert!(parse(Some(&MediaType::OCI_MANIFEST), &manifest).is_ok());
+    assert!(parse(None, &manifest).is_ok());
+    let list = without(index(&MediaType::OCI_INDEX), "mediaType");
+    assert!(parse(Some(&MediaType::OCI_INDEX), &list).is_ok());
+    assert!(matches!(parse(None, &list), Ok(Manifest::Index(_))));
+}
+
+#[test]
+fn what_go_writes_for_nothing_is_nothing() {
+    let document = with(index(&MediaType::OCI_INDEX), "manifests", Value::Null);
+    assert!(parse(Some(&MediaType::OCI_INDEX), &document).is_ok());
+    let mut document = with(image(&MediaType::OCI_MANIFEST), "layers", Value::Null);
+    document["annotations"] = Value::Null;
+    document["artifactType"] = json!("");
+    document["subject"] = Value::Null;
+    let manifest = parse(None, &document).expect("null and empty fields");
+    assert!(manifest.subject().is_none());
+}
+
+#[test]
+fn layers_that_live_elsewhere_are_not_required() {
+    let mut foreign = descriptor("application/vnd.oci.image.layer.v1.tar", "urls");
+    foreign["urls"] = json!(["https://example.com/layer"]);
+    let layers = json!([
+        foreign,
+        descriptor(
+            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+            "a"
+        ),
+        descriptor(
+            "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+            "b"
+        ),
+    ]);
+    let document = with(image(&MediaType::OCI_MANIFEST), "layers", layers);
+    let requirements = parse(None, &document)
+        .expect("foreign layers")
+        .requirements();
+    assert_eq!(requirements.len(), 1, "only the config");
+}
+
+#[test]
+fn a_referrer_states_its_artifact_type_or_its_configs() {
+    let digest = Digest::of(Algorithm::Sha256, b"self");
+    let mut document = image(&MediaType::OCI_MANIFEST);
+    document["annotations"] = json!({"k": "v"});
+    let by_config = parse(None, &document)
+        .expect("valid")
+        .into_referrer(digest, 7);
+    assert_eq!(
+        by_config.artifact_type,
+        "application/vnd.oci.image.config.v1+json".parse().ok()
+    );
+    assert_eq!(
+        (by_config.size, by_config.annotations["k"].as_str()),
+        (7, "v")
+    );
+
+    document["artifactType"] = json!("application/vnd.example");
+    let stated = parse(None, &document)
+        .expect("valid")
+        .into_referrer(digest, 7);
+    assert_eq!(stated.artifact_type, "application/vnd.example".parse().ok());
+
+    let list = parse(None, &index(&MediaType::OCI_INDEX)).expect("valid");
+    assert_eq!(list.into_referrer(digest, 7).artifact_type, None);
+}
+
+#[test]
+fn what_is_not_a_manifest_is_refused_with_its_reason() {
+    use ManifestError as E;
+    type Check = fn(&ManifestError) -> bool;
+    let oci = image(&MediaType::OCI_MANIFEST);
+    let list = index(&MediaType::OCI_INDEX);
+    let other: MediaType = "application/json".parse().expect("valid");
+    let schema1: MediaType = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+        .parse()
+        .expect("valid");
+    let header = |media_type: &MediaType| Some(media_type.clone());
+    let cases: Vec<(&str, Option<MediaType>, Value, Check)> = vec![
+        ("not an object", None, json!([]), |e| {
+            matches!(e, E::Malformed { .. })
+        }),
+        (
+            "bad digest",
+            None,
+            with(
+                oci.clone(),
+                "config",
+                json!({"mediaType": "a/b", "digest": "sha256:x", "size": 1}),
+            ),
+            |e| matches!(e, E::Malformed { .. }),
+        ),
+        (
+            "negative size",
+            None,
+            with(
+                oci.clone(),
+                "config",
+                json!({"mediaType": "a/b", "digest": Digest::of(Algorithm::Sha256, b""), "size": -1}),
+            ),
+            |e| matches!(e, E::Malformed { .. }),
+        ),
+        (
+            "schema 1 by version",
+            None,
+            json!({"schemaVersion": 1}),
+            |e| matches!(e, E::DockerSchema1),
+        ),
+        ("schema 1 by header", header(&schema1), oci.clone(), |e| {
+            matches!(e, E::DockerSchema1)
+        }),
+        (
+            "no version",
+            None,
+            without(oci.clone(), "schemaVersion"),
+            |e| matches!(e, E::SchemaVersion),
+        ),
+        (
+            "version 3",
+            None,
+            with(oci.clone(), "schemaVersion", json!(3)),
+            |e| matches!(e, E::SchemaVersion),
+        ),
+        ("other header", header(&other), oci.clone(), |e| {
+            matches!(e, E::MediaTypeMismatch { .. })
+        }),
+        (
+            "other header, no field",
+            header(&other),
+            without(oci.clone(), "mediaType"),
+            |e| matches!(e, E::UnsupportedMediaType { .. }),
+        ),
+        (
+            "other field",
+            None,
+            with(oci.clone(), "mediaType", json!("application/json")),
+            |e| matches!(e, E::UnsupportedMediaType { .. }),
+        ),
+        (
+            "docker without field",
+            header(&MediaType::DOCKER_MANIFEST),
+            without(oci.clone(), "mediaType"),
+            |e| matches!(e, E::MediaTypeMissing),
+        ),
+        (
+            "index type, image fields",
+            None,
+            with(oci.clone(), "mediaType", json!(MediaType::OCI_INDEX)),
+            |e| matches!(e, E::MediaTypeMismatch { .. }),
+        ),
+        (
+            "image type, index fields",
+            None,
+            with(list.clone(), "mediaType", json!(MediaType::OCI_MANIFEST)),
+            |e| matches!(e, E::MediaTypeMismatch { .. }),
+        ),
+        ("both", None, with(list.clone(), "layers", json!([])), |e| {
+            matches!(e, E::Ambiguous)
+        }),
+        (
+            "both by config",
+            None,
+            with(list, "config", oci["config"].clone()),
+            |e| matches!(e, E::Ambiguous),
+        ),
+        ("no config", None, without(oci, "config"), |e| {
+            matches!(e, E::MissingField { field: "config" })
+        }),
+        (
+            "no manifests",
+            header(&MediaType::OCI_INDEX),
+            json!({"schemaVersion": 2}),
+            |e| matches!(e, E::MissingField { field: "manifests" }),
+        ),
+    ];
+    for (case, header, document, check) in cases {
+        let error = parse(header.as_ref(), &document).expect_err(case);
+        assert!(check(&error), "{case}: {error:?}");
+    }
+    let twice = br#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#;
+    assert!(matches!(
+        Manifest::parse(None, twice),
+        Err(E::Malformed { .. })
+    ));
+}
+
+#[test]
+fn the_type_of_stored_bytes_is_what_they_show() {
+    for (stored, expected) in [
+        (
+            image(&MediaType::DOCKER_MANIFEST),
+            Some(MediaType::DOCKER_MANIFEST),
+        ),
+        (
+            without(image(&MediaType::OCI_MANIFEST), "mediaType"),
+            Some(MediaType::OCI_MANIFEST),
+        ),
+        (
+            without(index(&MediaType::OCI_INDEX), "mediaType"),
+            Some(MediaType::OCI_INDEX),
+        ),
+        (
+            json!({"schemaVersion": 2, "manifests": null}),
+            Some(MediaType::OCI_INDEX),
+        ),
+        (json!({"schemaVersion": 1, "fsLayers": []}), None),
+        (json!("text"), None),
+    ] {
+        assert_eq!(
+            Manifest::media_type_of(stored.to_string().as_bytes()),
+            expected
+        );
+    }
+}
