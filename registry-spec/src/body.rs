@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderMap, header};
+use http::request::Parts;
+use http::{HeaderMap, Method, Uri, header};
 use http_body::{Frame, SizeHint};
 
 use crate::BoxError;
-use crate::storage::{ByteStream, LengthMismatch};
+use crate::observer::{Failure, Observer};
+use crate::storage::ByteStream;
 
 /// A response's body: empty, in memory, or a stream of known length.
 ///
@@ -21,8 +24,31 @@ pub struct Body(Kind);
 enum Kind {
     Empty,
     Full(Bytes),
-    Stream { content: ByteStream, remaining: u64 },
+    Stream {
+        content: ByteStream,
+        remaining: u64,
+        watch: Option<Box<Watch>>,
+    },
 }
+
+/// Who is told when a stream breaks off.
+struct Watch {
+    observer: Arc<dyn Observer>,
+    method: Method,
+    uri: Uri,
+}
+
+/// A stream ended before all that was announced had come.
+#[derive(Debug, thiserror::Error)]
+#[error("the content ended {missing} bytes early")]
+struct Truncated {
+    missing: u64,
+}
+
+/// A stream goes on after all that was announced.
+#[derive(Debug, thiserror::Error)]
+#[error("the content is longer than announced")]
+struct Overlong;
 
 impl Body {
     /// No bytes.
@@ -37,7 +63,20 @@ impl Body {
         Self(Kind::Stream {
             content,
             remaining: length,
+            watch: None,
         })
+    }
+
+    /// The same body, whose failure `observer` is told of.
+    pub(crate) fn watched(mut self, observer: Arc<dyn Observer>, request: Parts) -> Self {
+        if let Kind::Stream { watch, .. } = &mut self.0 {
+            *watch = Some(Box::new(Watch {
+                observer,
+                method: request.method,
+                uri: request.uri,
+            }));
+        }
+        self
     }
 }
 
@@ -71,7 +110,7 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let (content, remaining) = match &mut self.0 {
+        let (content, remaining, watch) = match &mut self.0 {
             Kind::Empty => return Poll::Ready(None),
             Kind::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
@@ -79,25 +118,35 @@ impl http_body::Body for Body {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             Kind::Stream { remaining: 0, .. } => return Poll::Ready(None),
-            Kind::Stream { content, remaining } => (content, remaining),
+            Kind::Stream {
+                content,
+                remaining,
+                watch,
+            } => (content, remaining, watch),
         };
-        let announced = *remaining;
-        let mismatch = LengthMismatch {
-            expected: announced,
-        };
-        let frame = match ready!(Pin::new(content).poll_next(cx)) {
-            Some(Ok(chunk)) => match announced.checked_sub(chunk.len() as u64) {
+        let error: BoxError = match ready!(Pin::new(content).poll_next(cx)) {
+            Some(Ok(chunk)) => match remaining.checked_sub(chunk.len() as u64) {
                 Some(left) => {
                     *remaining = left;
                     return Poll::Ready(Some(Ok(Frame::data(chunk))));
                 }
-                None => Err(mismatch.into()),
+                None => Overlong.into(),
             },
-            Some(Err(error)) => Err(error),
-            None => Err(mismatch.into()),
+            Some(Err(error)) => error,
+            None => Truncated {
+                missing: *remaining,
+            }
+            .into(),
         };
+        if let Some(watch) = watch {
+            watch.observer.failure(&Failure {
+                method: &watch.method,
+                path: watch.uri.path(),
+                cause: &*error,
+            });
+        }
         self.0 = Kind::Empty;
-        Poll::Ready(Some(frame))
+        Poll::Ready(Some(Err(error)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -201,7 +201,6 @@ impl Error {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, names::JSON);
         headers.insert(header::CACHE_CONTROL, names::NO_STORE);
-        headers.insert(header::CONTENT_LENGTH, body.len().into());
         *response.body_mut() = Body::from(body);
         response
     }
@@ -265,8 +264,15 @@ impl From<AuthError> for Error {
 
 impl From<ManifestError> for Error {
     fn from(error: ManifestError) -> Self {
+        /// In characters.
+        const MOST_QUOTED: usize = 200;
         let message = match &error {
-            ManifestError::Malformed { source } => format!("{error}: {source}"),
+            // The source quotes what it does not like, however long that is.
+            ManifestError::Malformed { source } => {
+                let reason = source.to_string();
+                let quoted: String = reason.chars().take(MOST_QUOTED).collect();
+                format!("{error}: {quoted}")
+            }
             _ => error.to_string(),
         };
         Self::new(ErrorCode::ManifestInvalid, message)

@@ -7,7 +7,7 @@
 //! struct Print;
 //!
 //! impl Observer for Print {
-//!     fn event(&self, event: &Event) {
+//!     fn event(&self, event: &Event<'_>) {
 //!         if let EventKind::ManifestPushed { tags, .. } = &event.kind {
 //!             println!("{} pushed {} {tags:?}", event.identity, event.repository);
 //!         }
@@ -20,7 +20,7 @@
 
 use std::fmt::Debug;
 
-use http::Method;
+use http::{Extensions, HeaderMap, Method};
 
 use crate::auth::Identity;
 use crate::types::{Digest, MediaType, Reference, RepositoryName, Tag};
@@ -31,23 +31,29 @@ use crate::types::{Digest, MediaType, Reference, RepositoryName, Tag};
 /// must not block. Longer work belongs into a queue of the observer's own.
 pub trait Observer: Debug + Send + Sync + 'static {
     /// Something was pushed, pulled, mounted or deleted.
-    fn event(&self, event: &Event);
+    fn event(&self, event: &Event<'_>);
 
-    /// The registry itself failed; the client was told nothing but that.
-    /// Each failure is told once.
+    /// The registry itself failed; the client was told nothing but that, or,
+    /// in the middle of a body, found the connection cut. Each failure is told
+    /// once.
     fn failure(&self, failure: &Failure<'_>);
 }
 
 /// What happened, to what, by whom.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Event {
+pub struct Event<'a> {
     /// The repository.
-    pub repository: RepositoryName,
+    pub repository: &'a RepositoryName,
     /// Who did it.
-    pub identity: Identity,
+    pub identity: &'a Identity,
     /// What was done.
     pub kind: EventKind,
+    /// The request's headers: its user agent, say. Credentials are among them.
+    pub headers: &'a HeaderMap,
+    /// The request's extensions: what the server's layers know of the
+    /// connection, such as the client's address.
+    pub extensions: &'a Extensions,
 }
 
 /// What was done.
@@ -55,6 +61,7 @@ pub struct Event {
 #[non_exhaustive]
 pub enum EventKind {
     /// A blob is being sent: by `GET`, not `HEAD`.
+    #[non_exhaustive]
     BlobPulled {
         /// The blob.
         digest: Digest,
@@ -62,11 +69,13 @@ pub enum EventKind {
         size: u64,
     },
     /// A blob was uploaded.
+    #[non_exhaustive]
     BlobPushed {
         /// The blob.
         digest: Digest,
     },
     /// A blob of another repository is one of this now, too.
+    #[non_exhaustive]
     BlobMounted {
         /// The blob.
         digest: Digest,
@@ -74,11 +83,13 @@ pub enum EventKind {
         from: Option<RepositoryName>,
     },
     /// A blob was deleted.
+    #[non_exhaustive]
     BlobDeleted {
         /// The blob.
         digest: Digest,
     },
     /// A manifest is being sent: by `GET`, not `HEAD`.
+    #[non_exhaustive]
     ManifestPulled {
         /// The manifest.
         digest: Digest,
@@ -88,6 +99,7 @@ pub enum EventKind {
         reference: Reference,
     },
     /// A manifest was pushed.
+    #[non_exhaustive]
     ManifestPushed {
         /// The manifest.
         digest: Digest,
@@ -99,11 +111,13 @@ pub enum EventKind {
         tags: Vec<Tag>,
     },
     /// A manifest was deleted, and with it its tags.
+    #[non_exhaustive]
     ManifestDeleted {
         /// The manifest.
         digest: Digest,
     },
     /// A tag was deleted; its manifest stays.
+    #[non_exhaustive]
     TagDeleted {
         /// The tag.
         tag: Tag,
@@ -128,7 +142,7 @@ pub struct Failure<'a> {
 pub(crate) struct Silent;
 
 impl Observer for Silent {
-    fn event(&self, _: &Event) {}
+    fn event(&self, _: &Event<'_>) {}
 
     fn failure(&self, _: &Failure<'_>) {}
 }

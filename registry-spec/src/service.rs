@@ -9,13 +9,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tower_service::Service;
 
-use crate::auth::{AuthRequest, Authorizer, Credentials, Grant};
+use crate::auth::{AuthError, AuthRequest, Authorizer, Credentials, Grant};
 use crate::body::{Body, Payload};
 use crate::builder::{Deletes, Limits, RegistryBuilder, Validation};
-use crate::error::{Error, ErrorCode};
+use crate::error::Error;
 use crate::handler::{self, Call};
 use crate::observer::{Failure, Observer};
 use crate::route::Route;
@@ -66,8 +66,7 @@ impl Shared {
         let call = Call {
             shared: self,
             grant: &grant,
-            headers: &request.headers,
-            head: request.method == Method::HEAD,
+            request,
         };
         match route {
             Route::Base => Ok(handler::base::welcome()),
@@ -112,13 +111,11 @@ impl Shared {
         let mut question = AuthRequest::new(&credentials, &access, &request.extensions);
         question.wanted = wanted.as_ref();
         let grant = self.authorizer.authorize(&question).await?;
-        if !grant.allows(&access) {
-            return Err(Error::new(
-                ErrorCode::Denied,
-                "requested access to the resource is denied",
-            ));
+        if grant.allows(&access) {
+            Ok(grant)
+        } else {
+            Err(AuthError::Denied.into())
         }
-        Ok(grant)
     }
 
     async fn handle(&self, request: Parts, payload: Payload) -> Response<Body> {
@@ -126,33 +123,44 @@ impl Shared {
             Ok(response) => response,
             Err(error) => {
                 if let Some(cause) = error.cause() {
-                    self.observer.failure(&Failure {
-                        method: &request.method,
-                        path: request.uri.path(),
-                        cause,
-                    });
+                    self.failed(&request, cause);
                 }
                 error.into_response()
             }
         };
+        let status = response.status();
+        let length = http_body::Body::size_hint(response.body()).exact();
         let headers = response.headers_mut();
         headers.insert(names::DOCKER_API_VERSION, names::API_VERSION);
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, names::NOSNIFF);
-        if !headers.contains_key(header::CACHE_CONTROL) {
-            headers.insert(header::CACHE_CONTROL, names::NO_STORE);
+        headers
+            .entry(header::CACHE_CONTROL)
+            .or_insert(names::NO_STORE);
+        if status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED {
+            // A handler that spares itself the body of a HEAD says it by itself.
+            let length = length.map(HeaderValue::from);
+            headers
+                .entry(header::CONTENT_LENGTH)
+                .or_insert_with(|| length.unwrap_or(HeaderValue::from_static("0")));
         }
         if request.method == Method::HEAD {
             *response.body_mut() = Body::empty();
-        } else if response.status() != http::StatusCode::NO_CONTENT
-            && response.status() != http::StatusCode::NOT_MODIFIED
-            && !response.headers().contains_key(header::CONTENT_LENGTH)
-        {
-            // What remains is the empty body of a successful write.
-            response
-                .headers_mut()
-                .insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        response
+        let observer = Arc::clone(&self.observer);
+        response.map(|body| body.watched(observer, request))
+    }
+
+    /// Tells the observer of a failure of our own.
+    pub(crate) fn failed(
+        &self,
+        request: &Parts,
+        cause: &(dyn std::error::Error + Send + Sync + 'static),
+    ) {
+        self.observer.failure(&Failure {
+            method: &request.method,
+            path: request.uri.path(),
+            cause,
+        });
     }
 }
 

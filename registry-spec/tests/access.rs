@@ -13,6 +13,7 @@ use registry_spec::auth::{
 use registry_spec::storage::MemoryStorage;
 use registry_spec::{AllowAll, Authorizer, EventKind, Registry, Storage};
 use serde_json::json;
+use support::faulty::Faulty;
 use support::{Recorder, Reply, get, image, push_blob, push_image, put_manifest, send, sha256};
 use tower::ServiceExt as _;
 
@@ -237,6 +238,22 @@ async fn what_took_credentials_to_read_is_cached_in_private() {
 }
 
 #[tokio::test]
+async fn credentials_meant_for_a_proxy_in_front_make_the_answer_private() {
+    let registry = support::registry();
+    let digest = push_blob(&registry, "a", "layer").await;
+    let uri = format!("/v2/a/blobs/{digest}");
+    for (headers, cache) in [
+        (&[][..], "public, max-age=31536000, immutable"),
+        (&[USER], "private, max-age=31536000, immutable"),
+    ] {
+        let reply = send(&registry, Method::GET, &uri, headers, "")
+            .await
+            .expect(200);
+        assert_eq!(reply.header("cache-control"), cache);
+    }
+}
+
+#[tokio::test]
 async fn a_failure_inside_is_told_once_and_only_to_the_observer() {
     let recorder = Arc::new(Recorder::default());
     let registry = Registry::builder(Arc::new(MemoryStorage::new()), Arc::new(Mine))
@@ -279,10 +296,9 @@ async fn the_observer_is_told_of_everything_that_happened() {
         .await
         .expect(202);
     let events = recorder.events.lock().expect("no panic");
-    let kinds: Vec<&EventKind> = events.iter().map(|event| &event.kind).collect();
     assert!(
         matches!(
-            kinds.as_slice(),
+            events.as_slice(),
             [
                 EventKind::BlobPushed { .. },
                 EventKind::BlobPushed { .. },
@@ -293,7 +309,7 @@ async fn the_observer_is_told_of_everything_that_happened() {
                 EventKind::TagDeleted { .. },
             ]
         ),
-        "{kinds:?}"
+        "{events:?}"
     );
 }
 
@@ -406,11 +422,14 @@ async fn malformed_requests_are_client_errors_on_every_route() {
     }
 }
 
-/// A body that breaks off must not look complete.
+/// A body that breaks off must not look complete, and the operator must know.
 #[tokio::test]
 async fn a_blob_that_cannot_be_read_to_its_end_fails_the_body() {
-    let storage = truncating::Truncating(MemoryStorage::new());
-    let registry = Registry::builder(Arc::new(storage), Arc::new(AllowAll)).build();
+    let recorder = Arc::new(Recorder::default());
+    let storage = Faulty(MemoryStorage::new());
+    let registry = Registry::builder(Arc::new(storage), Arc::new(AllowAll))
+        .observer(Arc::clone(&recorder) as Arc<_>)
+        .build();
     let digest = push_blob(&registry, "a", "0123456789").await;
     for range in ["", "bytes=0-8", "bytes=0-1,4-6"] {
         let request = Request::get(format!("/v2/a/blobs/{digest}"))
@@ -421,118 +440,11 @@ async fn a_blob_that_cannot_be_read_to_its_end_fails_the_body() {
         assert!(response.status().is_success());
         assert!(response.into_body().collect().await.is_err(), "{range}");
     }
-}
-
-mod truncating {
-    use std::ops::Range;
-
-    use async_trait::async_trait;
-    use registry_spec::storage::{
-        Blob, ByteStream, MemoryStorage, Page, PutManifest, Storage, StorageError, StoredManifest,
-    };
-    use registry_spec::types::{Algorithm, Digest, Reference, RepositoryName, Tag, UploadId};
-
-    /// Sends one byte of each blob, and says nothing of the rest.
-    #[derive(Debug)]
-    pub(super) struct Truncating(pub(super) MemoryStorage);
-
-    type Answer<T> = Result<T, StorageError>;
-
-    #[async_trait]
-    #[deny(clippy::missing_trait_methods)]
-    impl Storage for Truncating {
-        async fn read_blob(
-            &self,
-            name: &RepositoryName,
-            digest: &Digest,
-            range: Option<Range<u64>>,
-        ) -> Answer<Blob> {
-            let blob = self.0.read_blob(name, digest, range).await?;
-            Ok(Blob::new(blob.size, ByteStream::from("0")))
-        }
-        async fn stat_blob(&self, name: &RepositoryName, digest: &Digest) -> Answer<u64> {
-            self.0.stat_blob(name, digest).await
-        }
-        async fn read_manifest(
-            &self,
-            name: &RepositoryName,
-            reference: &Reference,
-        ) -> Answer<StoredManifest> {
-            self.0.read_manifest(name, reference).await
-        }
-        async fn start_upload(
-            &self,
-            name: &RepositoryName,
-            algorithm: Algorithm,
-        ) -> Answer<UploadId> {
-            self.0.start_upload(name, algorithm).await
-        }
-        async fn append_upload(
-            &self,
-            name: &RepositoryName,
-            id: &UploadId,
-            at: u64,
-            body: ByteStream,
-        ) -> Answer<u64> {
-            self.0.append_upload(name, id, at, body).await
-        }
-        async fn finish_upload(
-            &self,
-            name: &RepositoryName,
-            id: &UploadId,
-            digest: &Digest,
-        ) -> Answer<()> {
-            self.0.finish_upload(name, id, digest).await
-        }
-        async fn put_manifest(&self, name: &RepositoryName, manifest: PutManifest) -> Answer<()> {
-            self.0.put_manifest(name, manifest).await
-        }
-        async fn list_tags(
-            &self,
-            name: &RepositoryName,
-            after: Option<&Tag>,
-            limit: usize,
-        ) -> Answer<Page<Tag>> {
-            self.0.list_tags(name, after, limit).await
-        }
-        async fn delete_manifest(&self, name: &RepositoryName, digest: &Digest) -> Answer<()> {
-            self.0.delete_manifest(name, digest).await
-        }
-        async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Answer<()> {
-            self.0.delete_tag(name, tag).await
-        }
-        async fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Answer<()> {
-            self.0.delete_blob(name, digest).await
-        }
-        async fn mount_blob(
-            &self,
-            name: &RepositoryName,
-            digest: &Digest,
-            from: Option<&RepositoryName>,
-        ) -> Answer<()> {
-            self.0.mount_blob(name, digest, from).await
-        }
-        async fn list_referrers(
-            &self,
-            name: &RepositoryName,
-            subject: &Digest,
-            after: Option<&Digest>,
-            limit: usize,
-        ) -> Answer<Page<Digest>> {
-            self.0.list_referrers(name, subject, after, limit).await
-        }
-        async fn stat_upload(&self, name: &RepositoryName, id: &UploadId) -> Answer<u64> {
-            self.0.stat_upload(name, id).await
-        }
-        async fn cancel_upload(&self, name: &RepositoryName, id: &UploadId) -> Answer<()> {
-            self.0.cancel_upload(name, id).await
-        }
-        async fn list_repositories(
-            &self,
-            after: Option<&RepositoryName>,
-            limit: usize,
-        ) -> Answer<Page<RepositoryName>> {
-            self.0.list_repositories(after, limit).await
-        }
-    }
+    let failures = recorder.failures.lock().expect("no panic");
+    assert_eq!(failures.len(), 3, "{failures:?}");
+    let place = format!("GET /v2/a/blobs/{digest}: the content ended");
+    assert!(
+        failures.iter().all(|line| line.starts_with(&place)),
+        "{failures:?}"
+    );
 }

@@ -142,6 +142,18 @@ async fn several_ranges_are_answered_in_parts() {
 }
 
 #[tokio::test]
+async fn too_many_ranges_are_refused_and_not_answered_in_part() {
+    let registry = registry();
+    let digest = push_blob(&registry, "a", &"x".repeat(5000)).await;
+    let uri = format!("/v2/a/blobs/{digest}");
+    for (count, status) in [(1024, 206), (1025, 400)] {
+        let range = format!("bytes={}", vec!["1-1"; count].join(","));
+        let reply = send(&registry, Method::GET, &uri, &[("range", &range)], "").await;
+        assert_eq!(reply.status, status, "{count} ranges");
+    }
+}
+
+#[tokio::test]
 async fn an_empty_blob_is_sent_whole_whatever_the_range() {
     let registry = registry();
     let digest = push_blob(&registry, "a", "").await;

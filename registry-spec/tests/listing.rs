@@ -2,10 +2,14 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use http::Method;
+use registry_spec::storage::MemoryStorage;
 use registry_spec::types::{Digest, MediaType, Tag};
-use registry_spec::{Limits, Registry};
+use registry_spec::{AllowAll, Limits, Registry};
 use serde_json::{Value, json};
+use support::faulty::Faulty;
 use support::{
     Reply, builder, descriptor, get, image, push_blob, push_image, push_manifest, put_manifest,
     registry, send, sha256,
@@ -242,33 +246,61 @@ async fn a_long_list_of_referrers_is_paged_by_its_size() {
 
 #[tokio::test]
 async fn what_the_fallback_tag_lists_is_merged_in() {
-    let registry = registry();
+    // Of a storage that an older program filled, only the tag tells.
+    let storage = Arc::new(Faulty(MemoryStorage::new()));
+    let registry = Registry::builder(storage, Arc::new(AllowAll)).build();
     let subject = push_image(&registry, "a", "layer", "v1").await;
-    let known = push_manifest(&registry, "a", &referrer(&subject, "a/b", "known"), "r").await;
-    // An old client keeps its signature only in the index under the tag.
-    let old = push_image(&registry, "a", "signature", "old").await;
-    let listed = image("signature").to_string();
+    let mut listed = Vec::new();
+    let mut expected = Vec::new();
+    for n in 0..3 {
+        let manifest = referrer(&subject, "a/b", &n.to_string());
+        let digest = push_manifest(&registry, "a", &manifest, &format!("r{n}")).await;
+        listed.push(descriptor(
+            MediaType::OCI_MANIFEST.as_str(),
+            &manifest.to_string(),
+        ));
+        expected.push(digest.to_string());
+    }
+    // An index can claim what it likes: this one refers to nothing.
+    push_image(&registry, "a", "stranger", "stranger").await;
+    let stranger = image("stranger").to_string();
+    listed.push(descriptor(MediaType::OCI_MANIFEST.as_str(), &stranger));
     let index = json!({
         "schemaVersion": 2,
         "mediaType": MediaType::OCI_INDEX,
-        "manifests": [
-            descriptor(MediaType::OCI_MANIFEST.as_str(), &listed),
-            descriptor(MediaType::OCI_MANIFEST.as_str(), &referrer(&subject, "a/b", "known").to_string()),
-        ],
+        "manifests": listed,
     });
     let tag = Tag::referrers_fallback(&subject);
     push_manifest(&registry, "a", &index, tag.as_str()).await;
-    let mut both = [known.to_string(), old.to_string()];
-    both.sort();
-    for query in ["", "?n=1"] {
+    expected.sort();
+    for query in ["", "?n=1", "?artifactType=a/b&n=2"] {
         let uri = format!("/v2/a/referrers/{subject}{query}");
-        assert_eq!(digests(&registry, &uri).await, both);
+        assert_eq!(digests(&registry, &uri).await, expected, "{query}");
     }
     // One that was deleted since is not made up for.
-    let uri = format!("/v2/a/manifests/{old}");
+    let gone = expected.remove(1);
+    let uri = format!("/v2/a/manifests/{gone}");
     send(&registry, Method::DELETE, &uri, &[], "")
         .await
         .expect(202);
     let uri = format!("/v2/a/referrers/{subject}");
-    assert_eq!(digests(&registry, &uri).await, [known.to_string()]);
+    assert_eq!(digests(&registry, &uri).await, expected);
+}
+
+/// Filtering must not make one request read everything there is.
+#[tokio::test]
+async fn a_filter_that_lets_little_through_is_paged_too() {
+    let registry = registry();
+    let subject = push_image(&registry, "a", "layer", "v1").await;
+    for n in 0..1100 {
+        let manifest = referrer(&subject, "a/b", &n.to_string()).to_string();
+        let digest = sha256(&manifest).to_string();
+        put_manifest(&registry, "a", &digest, manifest)
+            .await
+            .expect(201);
+    }
+    let rare = push_manifest(&registry, "a", &referrer(&subject, "a/rare", ""), "rare").await;
+    let uri = format!("/v2/a/referrers/{subject}?artifactType=a/rare");
+    assert!(next(&get(&registry, &uri).await).is_some());
+    assert_eq!(digests(&registry, &uri).await, [rare.to_string()]);
 }

@@ -228,6 +228,15 @@ async fn what_is_not_a_manifest_is_manifest_invalid() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_is_quoted_only_in_part() {
+    let bytes = format!(r#"{{"schemaVersion":"{}"}}"#, "\u{7f}".repeat(1_000_000));
+    let reply = put_manifest(&registry(), "a", "v1", bytes)
+        .await
+        .expect(400);
+    assert!(reply.body.len() < 4096, "{} bytes", reply.body.len());
+}
+
+#[tokio::test]
 async fn parameters_of_a_content_type_are_ignored() {
     let registry = registry();
     push_image(&registry, "a", "layer", "v0").await;

@@ -259,6 +259,7 @@ async fn what_cannot_be_mounted_becomes_an_upload() {
         format!("mount={missing}&from=from"),
         format!("mount={digest}&from=never/pushed"),
         format!("mount={missing}"),
+        format!("mount={missing}&from=from&digest={missing}"),
         "from=from&origin=x".to_owned(),
     ] {
         let uri = format!("/v2/a/blobs/uploads/?{query}");

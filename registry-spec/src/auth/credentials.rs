@@ -6,6 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 
+use crate::types::{Algorithm, Digest};
+
 /// The credentials of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -17,23 +19,23 @@ pub enum Credentials {
         /// The user name.
         username: String,
         /// The password.
-        password: Password,
+        password: Secret,
     },
     /// A token, not yet checked.
     Bearer {
         /// The token.
-        token: Password,
+        token: Secret,
     },
     /// Some were sent and cannot be read: another scheme, broken base64, two
     /// headers. Never as good as none: an authorizer answers with a challenge.
     Unreadable,
 }
 
-/// A secret: can be compared and revealed, is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
+/// A password or token: can be compared and revealed, is never printed.
+#[derive(Clone, Eq)]
+pub struct Secret(String);
 
-impl Password {
+impl Secret {
     /// Takes a secret.
     #[must_use]
     pub const fn new(secret: String) -> Self {
@@ -47,7 +49,16 @@ impl Password {
     }
 }
 
-impl fmt::Debug for Password {
+/// Compares digests, so that the time it takes says nothing of how far a guess
+/// was right.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        let digest = |secret: &Self| Digest::of(Algorithm::Sha256, secret.0.as_bytes());
+        digest(self) == digest(other)
+    }
+}
+
+impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[hidden]")
     }
@@ -79,7 +90,7 @@ impl Credentials {
         }
         if scheme.eq_ignore_ascii_case("bearer") {
             return Some(Self::Bearer {
-                token: Password::new(rest.to_owned()),
+                token: Secret::new(rest.to_owned()),
             });
         }
         if !scheme.eq_ignore_ascii_case("basic") {
@@ -93,7 +104,7 @@ impl Credentials {
         }
         Some(Self::Basic {
             username: username.to_owned(),
-            password: Password::new(password.to_owned()),
+            password: Secret::new(password.to_owned()),
         })
     }
 }
@@ -114,13 +125,13 @@ mod tests {
     fn the_forms_that_clients_send_are_read() {
         let basic = Credentials::Basic {
             username: "user".into(),
-            password: Password::new("pass:word".into()),
+            password: Secret::new("pass:word".into()),
         };
         assert_eq!(read(&[]), Credentials::Anonymous);
         assert_eq!(read(&["Basic Og=="]), Credentials::Anonymous);
         assert_eq!(read(&["Basic dXNlcjpwYXNzOndvcmQ="]), basic);
         assert_eq!(read(&["basic   dXNlcjpwYXNzOndvcmQ="]), basic);
-        let token = Password::new("a.b.c".into());
+        let token = Secret::new("a.b.c".into());
         assert_eq!(read(&["BEARER a.b.c"]), Credentials::Bearer { token });
     }
 
@@ -141,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_never_printed() {
+    fn a_secret_is_never_printed() {
         let printed = format!("{:?}", read(&["Basic dXNlcjpwYXNzOndvcmQ="]));
         assert!(!printed.contains("pass:word"), "{printed}");
     }

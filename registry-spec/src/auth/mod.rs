@@ -10,18 +10,19 @@
 //! use async_trait::async_trait;
 //! use registry_spec::auth::{
 //!     Access, Action, AuthError, AuthRequest, Authorizer, Challenge, Credentials, Grant, Identity,
+//!     Secret,
 //! };
 //!
 //! /// Everyone may pull; whoever knows the password may do everything.
 //! #[derive(Debug)]
-//! struct OnePassword(String);
+//! struct OnePassword(Secret);
 //!
 //! #[async_trait]
 //! impl Authorizer for OnePassword {
 //!     async fn authorize(&self, request: &AuthRequest<'_>) -> Result<Grant, AuthError> {
 //!         let challenge = || AuthError::Challenge(Challenge::basic("my registry"));
 //!         match request.credentials {
-//!             Credentials::Basic { username, password } if password.reveal() == self.0 => {
+//!             Credentials::Basic { username, password } if *password == self.0 => {
 //!                 Ok(Grant::all(Identity::user(username)))
 //!             }
 //!             // Docker learns how to sign in only from `/v2/`, so that asks
@@ -51,7 +52,7 @@ use http::Extensions;
 use crate::BoxError;
 
 pub use challenge::{Challenge, ChallengeError};
-pub use credentials::{Credentials, Password};
+pub use credentials::{Credentials, Secret};
 pub use scope::{Access, Action, Scope};
 
 /// Decides what a request may do.

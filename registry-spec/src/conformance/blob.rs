@@ -1,6 +1,7 @@
 //! Clauses on blobs: end-2, end-10, end-11.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 
 use super::{chunked, collect, name, push_blob, push_blob_as, read_blob, sha256};
 use crate::storage::{Storage, StorageError};
@@ -121,6 +122,20 @@ pub async fn a_blob_is_kept_under_its_sha512(storage: &dyn Storage) {
     assert_eq!(read_blob(storage, &name, &digest).await, HELLO);
 }
 
+/// And is deleted from each by itself.
+pub async fn a_blob_under_two_digests_is_two_blobs(storage: &dyn Storage) {
+    let name = name("a");
+    let short = push_blob(storage, &name, &HELLO).await;
+    let long = Digest::of(Algorithm::Sha512, &HELLO);
+    push_blob_as(storage, &name, &HELLO, &long)
+        .await
+        .expect("is pushed");
+    storage.delete_blob(&name, &short).await.expect("is there");
+    let stat = storage.stat_blob(&name, &short).await;
+    assert!(matches!(stat, Err(StorageError::BlobUnknown)), "{stat:?}");
+    assert_eq!(read_blob(storage, &name, &long).await, HELLO);
+}
+
 /// Without moving bytes; the source keeps it.
 pub async fn a_blob_is_mounted_from_another_repository(storage: &dyn Storage) {
     let (from, to) = (name("from"), name("to/this"));
@@ -151,9 +166,15 @@ pub async fn a_blob_is_mounted_from_anywhere(storage: &dyn Storage) {
 pub async fn what_is_not_there_is_not_mounted(storage: &dyn Storage) {
     let (holder, empty, to) = (name("holder"), name("empty"), name("to"));
     let digest = push_blob(storage, &holder, &HELLO).await;
+    let deleted = push_blob(storage, &holder, &Bytes::from_static(b"deleted")).await;
+    storage
+        .delete_blob(&holder, &deleted)
+        .await
+        .expect("is there");
     let missing = sha256("something else");
     for (digest, from) in [
         (&digest, Some(&empty)),
+        (&deleted, Some(&holder)),
         (&missing, Some(&holder)),
         (&missing, None),
     ] {
@@ -191,4 +212,28 @@ pub async fn a_deleted_blob_can_be_pushed_again(storage: &dyn Storage) {
     storage.delete_blob(&name, &digest).await.expect("is there");
     push_blob(storage, &name, &HELLO).await;
     assert_eq!(read_blob(storage, &name, &digest).await, HELLO);
+}
+
+/// What was opened is read to its end, or fails; it never ends early.
+pub async fn a_read_outlives_a_delete_or_fails(storage: &dyn Storage) {
+    let name = name("a");
+    let content: Bytes = (0..=255).cycle().take(1_000_000).collect();
+    let digest = push_blob(storage, &name, &content).await;
+    let mut blob = storage
+        .read_blob(&name, &digest, None)
+        .await
+        .expect("is there");
+    let mut read = BytesMut::new();
+    if let Some(chunk) = blob.content.next().await {
+        read.extend_from_slice(&chunk.expect("is still there"));
+    }
+    storage.delete_blob(&name, &digest).await.expect("is there");
+    let mut failed = false;
+    while let Some(chunk) = blob.content.next().await {
+        match chunk {
+            Ok(chunk) => read.extend_from_slice(&chunk),
+            Err(_) => failed = true,
+        }
+    }
+    assert!(failed || read == content);
 }

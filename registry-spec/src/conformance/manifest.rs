@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::future::join_all;
 
-use super::{manifest, name, push_manifest, sha256, tag, tagged};
+use super::{manifest, name, push_blob, push_manifest, read_blob, referrer, sha256, tag, tagged};
 use crate::storage::{Expected, Precondition, PutManifest, Storage, StorageError};
 use crate::types::{Algorithm, Digest, MediaType, Reference};
 
@@ -90,6 +90,31 @@ pub async fn a_manifest_of_another_repository_is_unknown(storage: &dyn Storage) 
         );
         assert_eq!(tagged(storage, &name(other), "v1").await, None);
     }
+}
+
+/// The same bytes may be both, and are deleted from each by itself.
+pub async fn a_manifest_is_no_blob(storage: &dyn Storage) {
+    let name = name("a");
+    let put = manifest("both");
+    let (digest, bytes) = (put.digest, put.bytes.clone());
+    storage
+        .put_manifest(&name, put.clone())
+        .await
+        .expect("is pushed");
+    let stat = storage.stat_blob(&name, &digest).await;
+    assert!(matches!(stat, Err(StorageError::BlobUnknown)), "{stat:?}");
+
+    push_blob(storage, &name, &bytes).await;
+    storage
+        .delete_manifest(&name, &digest)
+        .await
+        .expect("is there");
+    assert_eq!(read_blob(storage, &name, &digest).await, bytes);
+
+    storage.put_manifest(&name, put).await.expect("is pushed");
+    storage.delete_blob(&name, &digest).await.expect("is there");
+    let read = storage.read_manifest(&name, &digest.into()).await;
+    assert_eq!(read.expect("is there").bytes, bytes);
 }
 
 /// A tag tells the digest under which it was pushed; both may be there at once.
@@ -225,6 +250,33 @@ pub async fn a_precondition_decides_over_a_push(storage: &dyn Storage) {
         matches!(again, Err(StorageError::PreconditionFailed)),
         "{again:?}"
     );
+}
+
+/// Not the manifest, nor its tags, nor what its subject is referred to by.
+pub async fn a_push_that_is_stopped_changes_nothing(storage: &dyn Storage) {
+    let name = name("a/b");
+    let subject = sha256("subject");
+    let mut put = referrer("stopped", &subject);
+    put.tags = vec![tag("t"), tag("u")];
+    put.precondition = Some(Precondition::new(tag("t").into(), Expected::Present));
+    let digest = put.digest;
+    let push = storage.put_manifest(&name, put).await;
+    assert!(
+        matches!(push, Err(StorageError::PreconditionFailed)),
+        "{push:?}"
+    );
+    let read = storage.read_manifest(&name, &digest.into()).await;
+    assert!(
+        matches!(read, Err(StorageError::ManifestUnknown)),
+        "{read:?}"
+    );
+    for text in ["t", "u"] {
+        assert_eq!(tagged(storage, &name, text).await, None);
+    }
+    let referrers = storage.list_referrers(&name, &subject, None, 10).await;
+    assert_eq!(referrers.expect("a list").items, []);
+    let repositories = storage.list_repositories(None, 10).await.expect("a list");
+    assert_eq!(repositories.items, []);
 }
 
 /// The check and the push are one step.

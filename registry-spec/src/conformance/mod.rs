@@ -27,8 +27,12 @@ pub mod repository;
 pub mod tag;
 pub mod upload;
 
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+
 use bytes::Bytes;
-use futures_util::{TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::BoxError;
 use crate::storage::{ByteStream, PutManifest, Storage, StorageError};
@@ -48,12 +52,14 @@ macro_rules! storage_conformance {
             blob::a_missing_blob_is_unknown
             blob::a_blob_of_another_repository_is_unknown
             blob::a_blob_is_kept_under_its_sha512
+            blob::a_blob_under_two_digests_is_two_blobs
             blob::a_blob_is_mounted_from_another_repository
             blob::a_blob_is_mounted_from_anywhere
             blob::what_is_not_there_is_not_mounted
             blob::a_deleted_blob_is_unknown_at_once
             blob::a_deleted_blob_stays_in_other_repositories
             blob::a_deleted_blob_can_be_pushed_again
+            blob::a_read_outlives_a_delete_or_fails
             upload::a_session_starts_at_zero
             upload::chunks_add_up
             upload::an_empty_append_changes_nothing
@@ -68,11 +74,14 @@ macro_rules! storage_conformance {
             upload::a_body_that_fails_leaves_the_session_usable
             upload::a_dropped_append_leaves_the_session_usable
             upload::two_appends_at_once_never_mix
+            upload::finishing_beside_an_append_never_mixes
+            upload::a_session_finished_twice_at_once_ends_once
             upload::one_blob_pushed_many_times_at_once_is_kept
             manifest::a_manifest_is_read_as_it_was_pushed
             manifest::every_media_type_is_kept
             manifest::a_missing_manifest_is_unknown
             manifest::a_manifest_of_another_repository_is_unknown
+            manifest::a_manifest_is_no_blob
             manifest::a_manifest_keeps_the_algorithm_it_was_pushed_by
             manifest::a_tag_moves_and_the_old_manifest_stays
             manifest::one_push_moves_several_tags
@@ -80,6 +89,7 @@ macro_rules! storage_conformance {
             manifest::a_deleted_manifest_is_gone_with_its_tags
             manifest::a_deleted_manifest_comes_back_without_its_tags
             manifest::a_precondition_decides_over_a_push
+            manifest::a_push_that_is_stopped_changes_nothing
             manifest::of_many_conditional_pushes_at_once_one_wins
             manifest::pushes_to_one_tag_at_once_leave_it_whole
             tag::tags_are_listed_in_order
@@ -91,12 +101,14 @@ macro_rules! storage_conformance {
             referrers::referrers_are_listed_in_order_and_in_pages
             referrers::an_unknown_subject_has_no_referrers
             referrers::the_subject_need_not_exist
+            referrers::a_referrer_pushed_twice_is_listed_once
             referrers::a_deleted_referrer_is_not_listed
             referrers::a_deleted_subject_keeps_its_referrers
             referrers::referrers_belong_to_one_repository
             repository::repositories_are_listed_in_order
             repository::repositories_are_listed_in_pages
             repository::a_repository_without_manifests_is_not_listed
+            repository::a_repository_stays_listed
         }
     };
     (@tests $make:expr; $($resource:ident :: $clause:ident)*) => {
@@ -122,10 +134,13 @@ fn sha256(content: impl AsRef<[u8]>) -> Digest {
     Digest::of(Algorithm::Sha256, content.as_ref())
 }
 
-/// A body of several chunks.
+/// A body of several chunks, between which others get their turn.
 fn chunked(chunks: impl IntoIterator<Item = Bytes>) -> ByteStream {
     let chunks: Vec<Result<Bytes, BoxError>> = chunks.into_iter().map(Ok).collect();
-    ByteStream::new(stream::iter(chunks))
+    ByteStream::new(stream::iter(chunks).then(|chunk| async {
+        yield_now().await;
+        chunk
+    }))
 }
 
 /// Pushes a blob by its sha256.
@@ -163,6 +178,27 @@ async fn read_blob(storage: &dyn Storage, name: &RepositoryName, digest: &Digest
 async fn collect(content: ByteStream) -> Bytes {
     let chunks: Vec<Bytes> = content.try_collect().await.expect("the blob reads");
     chunks.concat().into()
+}
+
+/// Lets other futures of the task run.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Waits until another future of the task has raised the flag.
+async fn until(flag: &AtomicBool) {
+    while !flag.load(Ordering::Acquire) {
+        yield_now().await;
+    }
 }
 
 /// A manifest that says `text`, as a backend would be handed it.

@@ -75,6 +75,31 @@ pub async fn the_subject_need_not_exist(storage: &dyn Storage) {
     }
 }
 
+/// Under each of its digests.
+pub async fn a_referrer_pushed_twice_is_listed_once(storage: &dyn Storage) {
+    let name = name("a");
+    let subject = push_manifest(storage, &name, "subject", &[]).await;
+    let mut listed = vec![
+        push_referrer(storage, &name, "twice", &subject).await,
+        push_referrer(storage, &name, "other", &subject).await,
+    ];
+    push_referrer(storage, &name, "twice", &subject).await;
+    let mut put = referrer("twice", &subject);
+    put.digest = Digest::of(Algorithm::Sha512, &put.bytes);
+    listed.push(put.digest);
+    storage.put_manifest(&name, put).await.expect("is pushed");
+    listed.sort();
+    assert_eq!(referrers(storage, &name, &subject).await, listed);
+    // What a page starts after need not exist.
+    let absent = Digest::from_hash(Algorithm::Sha256, &[0xff; 32]).expect("as long as a hash");
+    let page = storage
+        .list_referrers(&name, &subject, Some(&absent), 10)
+        .await;
+    assert_eq!(page.expect("a list"), Page::new(vec![listed[2]], false));
+    let page = storage.list_referrers(&name, &subject, None, 0).await;
+    assert_eq!(page.expect("a list").items, []);
+}
+
 /// At once; and pushed again it is back.
 pub async fn a_deleted_referrer_is_not_listed(storage: &dyn Storage) {
     let name = name("a");

@@ -71,3 +71,19 @@ pub async fn a_repository_without_manifests_is_not_listed(storage: &dyn Storage)
     let page = storage.list_repositories(None, 100).await.expect("a list");
     assert_eq!(page, Page::new(vec![], false));
 }
+
+/// Without its tags, and without its manifests: it was pushed to.
+pub async fn a_repository_stays_listed(storage: &dyn Storage) {
+    let name = name("a/b");
+    let digest = push_manifest(storage, &name, "one", &["v1"]).await;
+    storage
+        .delete_manifest(&name, &digest)
+        .await
+        .expect("is there");
+    let page = storage.list_repositories(None, 10).await.expect("a list");
+    assert_eq!(page.items, names(&["a/b"]));
+    let tags = storage.list_tags(&name, None, 10).await.expect("exists");
+    assert_eq!(tags, Page::new(vec![], false));
+    let none = storage.list_repositories(None, 0).await.expect("a list");
+    assert_eq!(none.items, []);
+}

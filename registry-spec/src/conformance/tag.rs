@@ -1,6 +1,8 @@
 //! Clauses on tags: end-8, end-9.
 
-use super::{name, push_manifest, sha256, tag, tagged};
+use bytes::Bytes;
+
+use super::{name, push_blob, push_manifest, sha256, tag, tagged};
 use crate::storage::{Page, Storage, StorageError};
 use crate::types::Tag;
 
@@ -60,7 +62,8 @@ pub async fn tags_are_listed_in_pages(storage: &dyn Storage) {
 /// The one act that tells a repository from none.
 pub async fn tags_of_an_unknown_repository_are_an_error(storage: &dyn Storage) {
     push_manifest(storage, &name("a/b"), "one", &["v1"]).await;
-    for unknown in ["a", "b", "a/b/c"] {
+    push_blob(storage, &name("only/blobs"), &Bytes::from_static(b"x")).await;
+    for unknown in ["a", "b", "a/b/c", "only/blobs"] {
         let list = storage.list_tags(&name(unknown), None, 10).await;
         assert!(matches!(list, Err(StorageError::NameUnknown)), "{list:?}");
     }

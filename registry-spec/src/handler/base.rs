@@ -9,38 +9,45 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::header as names;
 use crate::route::CatalogQuery;
+use crate::types::RepositoryName;
 
 /// `GET /v2/`: yes, this is a registry, and you are let in.
 pub(crate) fn welcome() -> Response<Body> {
     const BODY: &str = "{}";
     let mut response = Response::new(Body::from(BODY.to_owned()));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, names::JSON);
-    headers.insert(header::CONTENT_LENGTH, BODY.len().into());
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, names::JSON);
     response
 }
+
+/// Most pages of the storage's list that are looked through for one answer, of
+/// [`Limits::page_items`](crate::Limits) each.
+const MOST_PAGES: usize = 64;
 
 /// `GET /v2/_catalog`: the repositories that the caller may pull from.
 pub(crate) async fn catalog(call: &Call<'_>, query: CatalogQuery) -> Result<Response<Body>, Error> {
     let limit = call.page_size(query.n);
-    let mut visible = Vec::new();
+    let mut visible: Vec<RepositoryName> = Vec::new();
     let mut after = query.last;
-    let mut more = limit > 0;
-    while more && visible.len() < limit {
+    let mut unseen = limit > 0;
+    let mut pages = 0;
+    // One more than fits shows whether the caller may see more.
+    while unseen && visible.len() <= limit && pages < MOST_PAGES {
         let page = call
             .storage()
-            .list_repositories(after.as_ref(), limit - visible.len())
+            .list_repositories(after.as_ref(), call.page_size(None))
             .await?;
-        more = page.more && !page.items.is_empty();
+        pages += 1;
+        unseen = page.more && !page.items.is_empty();
         after = page.items.last().cloned();
-        visible.extend(
-            page.items
-                .into_iter()
-                .filter(|name| call.grant.allows(&Access::pull(name.clone()))),
-        );
+        let allowed = |name: &RepositoryName| call.grant.allows(&Access::pull(name.clone()));
+        visible.extend(page.items.into_iter().filter(allowed));
     }
+    let more = visible.len() > limit || unseen;
+    visible.truncate(limit);
     let mut response = json_response(names::JSON, &json!({ "repositories": visible }))?;
-    // The last visible one: a name that was filtered out must not leak here.
+    // From the last visible one: a name that was filtered out must not leak here.
     if let Some(last) = visible.last().filter(|_| more) {
         link_next(
             &mut response,

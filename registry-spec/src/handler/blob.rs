@@ -21,7 +21,7 @@ use super::{Call, empty, switched_off, value};
 use crate::body::Body;
 use crate::error::{Error, ErrorCode};
 use crate::observer::EventKind;
-use crate::range::{Requested, content_range, requested};
+use crate::range::{MAX_PARTS, Requested, content_range, requested};
 use crate::storage::{ByteStream, Storage};
 use crate::types::{Digest, RepositoryName, UploadId};
 use crate::{BoxError, header as names};
@@ -33,20 +33,20 @@ pub(crate) async fn pull(
     digest: Digest,
 ) -> Result<Response<Body>, Error> {
     let storage = call.storage();
-    let conditional = call.headers.contains_key(header::IF_NONE_MATCH);
-    if call.head || conditional {
+    let conditional = call.headers().contains_key(header::IF_NONE_MATCH);
+    if call.is_head() || conditional {
         let size = storage.stat_blob(&name, &digest).await?;
-        if not_modified(call.headers, &digest) {
+        if not_modified(call.headers(), &digest) {
             return Ok(respond(call, StatusCode::NOT_MODIFIED, &digest));
         }
-        if call.head {
+        if call.is_head() {
             return Ok(whole(call, &digest, size, Body::empty()));
         }
     }
     let range = call
-        .headers
+        .headers()
         .get(header::RANGE)
-        .filter(|_| range_applies(call.headers, &digest))
+        .filter(|_| range_applies(call.headers(), &digest))
         .and_then(|range| range.to_str().ok());
     let (size, response) = match range {
         None => read_whole(call, &name, &digest).await?,
@@ -55,6 +55,7 @@ pub(crate) async fn pull(
             match requested(range, size) {
                 Requested::Whole => read_whole(call, &name, &digest).await?,
                 Requested::Unsatisfiable => return Err(unsatisfiable(size)),
+                Requested::TooMany => return Err(too_many()),
                 Requested::Parts(parts) => {
                     let response = read_parts(call, &name, &digest, size, parts).await?;
                     (size, response)
@@ -62,7 +63,7 @@ pub(crate) async fn pull(
             }
         }
     };
-    call.observe(name, EventKind::BlobPulled { digest, size });
+    call.observe(&name, EventKind::BlobPulled { digest, size });
     Ok(response)
 }
 
@@ -76,7 +77,7 @@ pub(crate) async fn delete(
         return Err(switched_off("blobs", "GET, HEAD"));
     }
     call.storage().delete_blob(&name, &digest).await?;
-    call.observe(name, EventKind::BlobDeleted { digest });
+    call.observe(&name, EventKind::BlobDeleted { digest });
     Ok(empty(StatusCode::ACCEPTED))
 }
 
@@ -148,6 +149,15 @@ fn unsatisfiable(size: u64) -> Error {
     )
     .with_status(StatusCode::RANGE_NOT_SATISFIABLE)
     .with_header(header::CONTENT_RANGE, value(format!("bytes */{size}")))
+}
+
+/// Podman asks again for half as many.
+fn too_many() -> Error {
+    Error::new(
+        ErrorCode::Unsupported,
+        format!("at most {MAX_PARTS} ranges in one request"),
+    )
+    .with_status(StatusCode::BAD_REQUEST)
 }
 
 /// Several parts of one blob in one body

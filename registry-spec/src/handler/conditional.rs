@@ -60,7 +60,9 @@ impl Tags {
             if tag == "*" {
                 return Some(Self::Any);
             }
-            let tag = tag.strip_prefix("W/").unwrap_or(tag);
+            // `If-Match` compares strongly: a weak tag matches nothing there.
+            let weak = tag.strip_prefix("W/").filter(|_| *name == IF_NONE_MATCH);
+            let tag = weak.unwrap_or(tag);
             digests.extend(tag.trim_matches('"').parse::<Digest>());
         }
         Some(Self::Listed(digests))

@@ -25,7 +25,7 @@ use crate::observer::EventKind;
 use crate::route::PushManifestQuery;
 use crate::storage::{PutManifest, StorageError};
 use crate::types::{
-    Algorithm, Digest, Manifest, MediaType, Reference, RepositoryName, Requirement, Tag,
+    Algorithm, Digest, Hasher, Manifest, MediaType, Reference, RepositoryName, Requirement, Tag,
 };
 
 /// `GET` and `HEAD` of a manifest. `Accept` is advice: the stored bytes and
@@ -47,17 +47,16 @@ pub(crate) async fn pull(
             headers.insert(header::CACHE_CONTROL, names::NO_CACHE);
         }
     }
-    if not_modified(call.headers, &digest) {
+    if not_modified(call.headers(), &digest) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(response);
     }
     headers.insert(header::CONTENT_TYPE, value(stored.media_type.as_str()));
-    headers.insert(header::CONTENT_LENGTH, stored.bytes.len().into());
     *response.body_mut() = Body::from(stored.bytes);
-    if !call.head {
+    if !call.is_head() {
         let media_type = stored.media_type;
         call.observe(
-            name,
+            &name,
             EventKind::ManifestPulled {
                 digest,
                 media_type,
@@ -76,8 +75,17 @@ pub(crate) async fn push(
     query: PushManifestQuery,
     payload: Payload,
 ) -> Result<Response<Body>, Error> {
-    let bytes = payload.collect(call.shared.limits.manifest_bytes).await?;
-    let digest = verified_digest(&reference, query.digest, &bytes)?;
+    // The digest it was pushed by, or the one given besides a tag.
+    let expected = match &reference {
+        Reference::Digest(digest) => Some(*digest),
+        Reference::Tag(_) => query.digest,
+    };
+    let algorithm = expected.map_or(Algorithm::Sha256, |digest| digest.algorithm());
+    let limit = call.shared.limits.manifest_bytes;
+    let (bytes, digest) = payload.collect(limit, algorithm).await?;
+    if expected.is_some_and(|expected| expected != digest) {
+        return Err(StorageError::DigestMismatch { actual: digest }.into());
+    }
     let manifest = Manifest::parse(content_type(call)?.as_ref(), &bytes)?;
     if call.shared.validation == Validation::Full {
         require(call, &name, &manifest).await?;
@@ -89,7 +97,7 @@ pub(crate) async fn push(
     let mut put = PutManifest::new(digest, media_type.clone(), bytes);
     put.subject = subject;
     put.tags.clone_from(&tags);
-    put.precondition = precondition(call.headers, &reference);
+    put.precondition = precondition(call.headers(), &reference);
     call.storage().put_manifest(&name, put).await?;
 
     let mut response = empty(StatusCode::CREATED);
@@ -106,7 +114,7 @@ pub(crate) async fn push(
         headers.append(names::OCI_TAG, value(tag.as_str()));
     }
     call.observe(
-        name,
+        &name,
         EventKind::ManifestPushed {
             digest,
             media_type,
@@ -140,32 +148,13 @@ pub(crate) async fn delete(
             EventKind::ManifestDeleted { digest }
         }
     };
-    call.observe(name, kind);
+    call.observe(&name, kind);
     Ok(empty(StatusCode::ACCEPTED))
-}
-
-/// The digest under which a manifest is stored: the one it was pushed by, else
-/// the one given besides a tag, else its sha256.
-fn verified_digest(
-    reference: &Reference,
-    given: Option<Digest>,
-    bytes: &Bytes,
-) -> Result<Digest, Error> {
-    let expected = match reference {
-        Reference::Digest(digest) => Some(*digest),
-        Reference::Tag(_) => given,
-    };
-    let algorithm = expected.map_or(Algorithm::Sha256, |digest| digest.algorithm());
-    let actual = Digest::of(algorithm, bytes);
-    match expected {
-        Some(expected) if expected != actual => Err(StorageError::DigestMismatch { actual }.into()),
-        _ => Ok(actual),
-    }
 }
 
 /// The request's `Content-Type`, whose parameters mean nothing (end-7).
 fn content_type(call: &Call<'_>) -> Result<Option<MediaType>, Error> {
-    let Some(header) = call.headers.get(header::CONTENT_TYPE) else {
+    let Some(header) = call.headers().get(header::CONTENT_TYPE) else {
         return Ok(None);
     };
     let text = header.to_str().unwrap_or_default();
@@ -237,8 +226,12 @@ async fn is_present(
 }
 
 impl Payload {
-    /// The whole body, if it is at most `limit` bytes; else 413.
-    async fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
+    /// The whole body and its digest, if it is at most `limit` bytes; else 413.
+    async fn collect(
+        mut self,
+        limit: usize,
+        algorithm: Algorithm,
+    ) -> Result<(Bytes, Digest), Error> {
         let too_large = || {
             Error::new(
                 ErrorCode::SizeInvalid,
@@ -250,13 +243,15 @@ impl Payload {
             return Err(too_large());
         }
         let mut collected = Vec::new();
+        let mut hasher = Hasher::new(algorithm);
         while let Some(chunk) = self.content.next().await {
             let chunk = chunk.map_err(|source| StorageError::Body { source })?;
             if collected.len() + chunk.len() > limit {
                 return Err(too_large());
             }
+            hasher.update(&chunk);
             collected.extend_from_slice(&chunk);
         }
-        Ok(collected.into())
+        Ok((collected.into(), hasher.finish()))
     }
 }

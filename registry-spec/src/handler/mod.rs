@@ -13,7 +13,8 @@ mod conditional;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::auth::Grant;
@@ -29,9 +30,7 @@ use crate::types::{Digest, RepositoryName};
 pub(crate) struct Call<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) grant: &'a Grant,
-    pub(crate) headers: &'a HeaderMap,
-    /// Only the headers will be sent.
-    pub(crate) head: bool,
+    pub(crate) request: &'a Parts,
 }
 
 impl Call<'_> {
@@ -39,18 +38,32 @@ impl Call<'_> {
         &self.shared.storage
     }
 
+    fn headers(&self) -> &HeaderMap {
+        &self.request.headers
+    }
+
+    /// Only the headers will be sent.
+    fn is_head(&self) -> bool {
+        self.request.method == Method::HEAD
+    }
+
     /// Tells the observer, after the fact.
-    fn observe(&self, repository: RepositoryName, kind: EventKind) {
+    fn observe(&self, repository: &RepositoryName, kind: EventKind) {
         self.shared.observer.event(&Event {
             repository,
-            identity: self.grant.identity().clone(),
+            identity: self.grant.identity(),
             kind,
+            headers: &self.request.headers,
+            extensions: &self.request.extensions,
         });
     }
 
     /// The headers of content that its digest names, and so never changes.
+    /// Whoever sends credentials may have needed them to get this far: to a
+    /// proxy in front, if not to us.
     fn immutable(&self, headers: &mut HeaderMap) {
-        if self.grant.identity().name().is_none() {
+        let sent_credentials = self.headers().contains_key(header::AUTHORIZATION);
+        if self.grant.identity().name().is_none() && !sent_credentials {
             headers.insert(header::CACHE_CONTROL, names::IMMUTABLE);
         } else {
             headers.insert(header::CACHE_CONTROL, names::IMMUTABLE_PRIVATE);
@@ -80,9 +93,9 @@ fn json(
 ) -> Result<Response<Body>, Error> {
     let bytes = serde_json::to_vec(document).map_err(Error::internal)?;
     let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, content_type);
-    headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
     *response.body_mut() = Body::from(bytes);
     Ok(response)
 }

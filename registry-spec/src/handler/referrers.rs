@@ -3,7 +3,8 @@
 //! The list is put together from two sources: the manifests whose `subject`
 //! the storage knows, and those in the index that clients without this API
 //! keep under the [fallback tag](Tag::referrers_fallback). Each manifest is
-//! read for its descriptor, one at a time, until the page is full.
+//! read for its descriptor, one at a time, until the page is full or enough has
+//! been read; one that does not name the subject is left out.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -18,6 +19,11 @@ use crate::route::ReferrersQuery;
 use crate::storage::StorageError;
 use crate::types::{Descriptor, Digest, Index, Manifest, MediaType, RepositoryName, Tag};
 
+/// Most manifests that are read for one answer, and most bytes of them. What is
+/// left goes to the next page, also when a filter has let nothing through yet.
+const MOST_READ: usize = 1000;
+const MOST_BYTES: u64 = 32 * 1024 * 1024;
+
 /// `GET …/referrers/<digest>`. An unknown repository or subject has none,
 /// which is not an error.
 pub(crate) async fn list(
@@ -29,30 +35,36 @@ pub(crate) async fn list(
     let limit = call.page_size(query.n);
     let mut found: Vec<Descriptor> = Vec::new();
     let mut room = call.shared.limits.referrers_bytes;
+    let mut last = query.last;
+    let (mut manifests, mut bytes) = (0, 0);
     let mut more = false;
     let mut candidates = Candidates::new(call, &name, &subject, query.last).await?;
     while limit > 0
         && let Some(digest) = candidates.next().await?
     {
-        let Some(referrer) = describe(call, &name, &digest).await? else {
-            continue;
-        };
-        if query.artifact_type.is_some() && referrer.artifact_type != query.artifact_type {
-            continue;
-        }
-        let length = serde_json::to_vec(&referrer)
-            .map_err(Error::internal)?
-            .len();
-        // One that is larger than any page still gets a page of its own.
-        if found.len() == limit || (length > room && !found.is_empty()) {
+        if found.len() == limit || manifests == MOST_READ || bytes >= MOST_BYTES {
             more = true;
             break;
         }
-        // One more for the comma.
-        room = room.saturating_sub(length + 1);
-        found.push(referrer);
+        manifests += 1;
+        if let Some(referrer) = describe(call, &name, &subject, &digest).await? {
+            bytes += referrer.size;
+            if query.artifact_type.is_none() || referrer.artifact_type == query.artifact_type {
+                let length = serde_json::to_vec(&referrer)
+                    .map_err(Error::internal)?
+                    .len();
+                // One that is larger than any page still gets a page of its own.
+                if length > room && !found.is_empty() {
+                    more = true;
+                    break;
+                }
+                // One more for the comma.
+                room = room.saturating_sub(length + 1);
+                found.push(referrer);
+            }
+        }
+        last = Some(digest);
     }
-    let last = found.last().map(|referrer| referrer.digest.to_string());
     let index = Index::new(MediaType::OCI_INDEX, found);
     let mut response = json_response(value(MediaType::OCI_INDEX.as_str()), &index)?;
     if query.artifact_type.is_some() {
@@ -67,7 +79,7 @@ pub(crate) async fn list(
             &format!("/v2/{name}/referrers/{subject}"),
             &[
                 ("artifactType", query.artifact_type.map(|t| t.to_string())),
-                ("last", last),
+                ("last", last.map(|digest| digest.to_string())),
                 ("n", query.n.map(|_| limit.to_string())),
             ],
         );
@@ -75,19 +87,20 @@ pub(crate) async fn list(
     Ok(response)
 }
 
-/// The descriptor of a referrer; `None` when it is gone, or cannot be read as
-/// a manifest.
+/// The descriptor of a referrer; `None` when it is gone, or none of this subject.
 async fn describe(
     call: &Call<'_>,
     name: &RepositoryName,
+    subject: &Digest,
     digest: &Digest,
 ) -> Result<Option<Descriptor>, Error> {
     match call.storage().read_manifest(name, &(*digest).into()).await {
-        Ok(stored) => {
-            let size = stored.bytes.len() as u64;
-            let manifest = Manifest::parse(Some(&stored.media_type), &stored.bytes).ok();
-            Ok(manifest.map(|manifest| manifest.into_referrer(*digest, size)))
-        }
+        Ok(stored) => Ok(Manifest::referrer_of(
+            subject,
+            stored.media_type,
+            *digest,
+            &stored.bytes,
+        )),
         Err(StorageError::ManifestUnknown) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -31,35 +31,32 @@ pub(crate) async fn start(
     query: StartUploadQuery,
     payload: Payload,
 ) -> Result<Response<Body>, Error> {
-    if let Some(Mount { digest, from }) = query.mount
-        && mount(call, &name, &digest, from.as_ref()).await?
-    {
-        let response = blob_created(&name, &digest);
-        call.observe(name, EventKind::BlobMounted { digest, from });
-        return Ok(response);
+    let storage = call.storage();
+    if let Some(Mount { digest, from }) = query.mount {
+        if mount(call, &name, &digest, from.as_ref()).await? {
+            call.observe(&name, EventKind::BlobMounted { digest, from });
+            return Ok(blob_created(&name, &digest));
+        }
+        // The client expects to be sent on to an upload, whatever else it said.
+        let id = storage.start_upload(&name, digest.algorithm()).await?;
+        return Ok(session(StatusCode::ACCEPTED, &name, &id, 0));
     }
-    let algorithm = query
-        .digest
-        .map_or(query.algorithm, |digest| digest.algorithm());
-    let id = call.storage().start_upload(&name, algorithm).await?;
     let Some(digest) = query.digest else {
+        let id = storage.start_upload(&name, query.algorithm).await?;
         return Ok(session(StatusCode::ACCEPTED, &name, &id, 0));
     };
-    match receive_whole(call, &name, &id, &digest, payload).await {
-        Ok(()) => {
-            let response = blob_created(&name, &digest);
-            call.observe(name, EventKind::BlobPushed { digest });
-            Ok(response)
+    let id = storage.start_upload(&name, digest.algorithm()).await?;
+    if let Err(error) = receive_whole(call, &name, &id, &digest, payload).await {
+        // The client never learns the session's name, so nobody else will end
+        // it. A wrong digest has done so already.
+        match storage.cancel_upload(&name, &id).await {
+            Ok(()) | Err(StorageError::UploadUnknown) => {}
+            Err(also) => call.shared.failed(call.request, &also),
         }
-        Err(error) => {
-            // The client never learns the session's name, so nobody else will
-            // end it; a digest mismatch has done so already.
-            match call.storage().cancel_upload(&name, &id).await {
-                Ok(()) | Err(StorageError::UploadUnknown) => Err(error.into()),
-                Err(also) => Err(also.into()),
-            }
-        }
+        return Err(error.into());
     }
+    call.observe(&name, EventKind::BlobPushed { digest });
+    Ok(blob_created(&name, &digest))
 }
 
 /// `PATCH`: appends a chunk.
@@ -85,10 +82,12 @@ pub(crate) async fn finish(
         receive_chunk(call, &name, &id, payload).await?;
     }
     let digest = query.digest;
-    call.storage().finish_upload(&name, &id, &digest).await?;
-    let response = blob_created(&name, &digest);
-    call.observe(name, EventKind::BlobPushed { digest });
-    Ok(response)
+    call.storage()
+        .finish_upload(&name, &id, &digest)
+        .await
+        .map_err(|error| tell_where_it_stands(error, &name, &id))?;
+    call.observe(&name, EventKind::BlobPushed { digest });
+    Ok(blob_created(&name, &digest))
 }
 
 /// `GET`: where the session stands.
@@ -158,7 +157,7 @@ async fn receive_chunk(
 ) -> Result<u64, Error> {
     let storage = call.storage();
     let offset = storage.stat_upload(name, id).await?;
-    let (at, content) = match chunk_range(call.headers, payload.length)? {
+    let (at, content) = match chunk_range(call.headers(), payload.length)? {
         Some(chunk) => (
             chunk.start,
             payload.content.with_length(chunk.end - chunk.start),
@@ -168,16 +167,19 @@ async fn receive_chunk(
     storage
         .append_upload(name, id, at, content)
         .await
-        .map_err(|error| match error {
-            StorageError::OutOfOrder { offset, .. } => {
-                let mut refusal = Error::from(error);
-                for (key, value) in &where_it_stands(name, id, offset) {
-                    refusal = refusal.with_header(key.clone(), value.clone());
-                }
-                refusal
-            }
-            error => error.into(),
-        })
+        .map_err(|error| tell_where_it_stands(error, name, id))
+}
+
+/// A 416 has what the client needs to go on: regctl takes it from here.
+fn tell_where_it_stands(error: StorageError, name: &RepositoryName, id: &UploadId) -> Error {
+    let StorageError::OutOfOrder { offset, .. } = error else {
+        return error.into();
+    };
+    let mut refusal = Error::from(error);
+    for (key, value) in &where_it_stands(name, id, offset) {
+        refusal = refusal.with_header(key.clone(), value.clone());
+    }
+    refusal
 }
 
 /// The `Content-Range` of a chunk, which must fit its announced length. An

@@ -21,6 +21,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::auth::Access;
 use crate::error::{Error, ErrorCode};
+use crate::storage::StorageError;
 use crate::types::{Digest, Reference, RepositoryName, UploadId};
 
 pub use query::{
@@ -195,12 +196,7 @@ impl Route {
             }
             [name @ .., "blobs", "uploads", id] => {
                 let name = repository(name)?;
-                let id: UploadId = id.parse().map_err(|_| {
-                    Error::new(
-                        ErrorCode::BlobUploadUnknown,
-                        "blob upload unknown to registry",
-                    )
-                })?;
+                let id: UploadId = id.parse().map_err(|_| StorageError::UploadUnknown)?;
                 match *method {
                     _ if pull => Ok(Self::StatUpload { name, id }),
                     Method::PATCH => Ok(Self::AppendUpload { name, id }),

@@ -1,5 +1,5 @@
 //! One struct per query string. Parameters that are not of the protocol (`ns`,
-//! `origin`, `account`, …) are ignored, and so is their order.
+//! `origin`, `account`, …) are ignored; of one that is repeated, the first counts.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::types::{Algorithm, Digest, MediaType, RepositoryName, Tag};
 pub struct StartUploadQuery {
     /// Mount this instead, if that can be done.
     pub mount: Option<Mount>,
-    /// The body is the whole blob of this digest.
+    /// The body is the whole blob of this digest. Means nothing beside `mount`.
     pub digest: Option<Digest>,
     /// The algorithm of the digest that will come (`digest-algorithm`).
     pub algorithm: Algorithm,
@@ -33,26 +33,23 @@ pub struct Mount {
 
 impl StartUploadQuery {
     pub(super) fn parse(query: &str) -> Result<Self, Error> {
-        let mut parsed = Self::default();
-        let mut from = None;
-        for (key, value) in pairs(query) {
-            match &*key {
-                "mount" => {
-                    parsed.mount = Some(Mount {
-                        digest: value.parse()?,
-                        from: None,
-                    });
-                }
-                "from" if !value.is_empty() => from = Some(value.parse::<RepositoryName>()?),
-                "digest" => parsed.digest = Some(value.parse()?),
-                "digest-algorithm" => parsed.algorithm = value.parse()?,
-                _ => {}
-            }
-        }
-        if let Some(mount) = &mut parsed.mount {
-            mount.from = from;
-        }
-        Ok(parsed)
+        let mount = match first(query, "mount") {
+            None => None,
+            Some(digest) => Some(Mount {
+                digest: digest.parse()?,
+                from: first(query, "from")
+                    .filter(|from| !from.is_empty())
+                    .map(|from| from.parse())
+                    .transpose()?,
+            }),
+        };
+        let digest = first(query, "digest").map(|digest| digest.parse());
+        let algorithm = first(query, "digest-algorithm").map(|name| name.parse());
+        Ok(Self {
+            mount,
+            digest: digest.transpose()?,
+            algorithm: algorithm.transpose()?.unwrap_or_default(),
+        })
     }
 }
 
@@ -91,28 +88,26 @@ pub struct PushManifestQuery {
 
 impl PushManifestQuery {
     pub(super) fn parse(query: &str) -> Result<Self, Error> {
-        let mut parsed = Self::default();
-        for (key, value) in pairs(query) {
-            match &*key {
-                "tag" => {
-                    let tag = value.parse()?;
-                    if !parsed.tags.contains(&tag) {
-                        parsed.tags.push(tag);
-                    }
-                    // Also bounds the work of the line above.
-                    if parsed.tags.len() > Self::MAX_TAGS {
-                        return Err(Error::new(
-                            ErrorCode::Unsupported,
-                            format!("at most {} tags in one request", Self::MAX_TAGS),
-                        )
-                        .with_status(StatusCode::URI_TOO_LONG));
-                    }
-                }
-                "digest" => parsed.digest = Some(value.parse()?),
-                _ => {}
+        let mut tags = Vec::new();
+        for (_, tag) in pairs(query).filter(|(key, _)| key == "tag") {
+            let tag = tag.parse()?;
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+            // Also bounds the work of the lines above.
+            if tags.len() > Self::MAX_TAGS {
+                return Err(Error::new(
+                    ErrorCode::Unsupported,
+                    format!("at most {} tags in one request", Self::MAX_TAGS),
+                )
+                .with_status(StatusCode::URI_TOO_LONG));
             }
         }
-        Ok(parsed)
+        let digest = first(query, "digest").map(|digest| digest.parse());
+        Ok(Self {
+            tags,
+            digest: digest.transpose()?,
+        })
     }
 
     /// Most tags in one push; the spec asks for 10 at least.

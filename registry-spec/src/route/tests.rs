@@ -179,6 +179,13 @@ fn queries_are_read() {
         Some(Access::pull("b/c".parse().expect("valid")))
     );
 
+    let route = parse(&Method::POST, "/v2/a/blobs/uploads/?from=Not/Valid").expect("an upload");
+    assert_eq!(
+        route.wanted_access(),
+        None,
+        "without a mount it means nothing"
+    );
+
     let uri = "/v2/a/blobs/uploads/?digest-algorithm=sha512";
     let Ok(Route::StartUpload { query, .. }) = parse(&Method::POST, uri) else {
         panic!("an upload");
@@ -374,7 +381,7 @@ fn what_cannot_be_routed_is_refused_with_its_code() {
         ),
         (
             Method::GET,
-            format!("/v2/a/referrers/{digest}?artifactType=a%20b"),
+            format!("/v2/a/referrers/{digest}?artifactType=a%00b"),
             (400, "UNSUPPORTED"),
         ),
     ];

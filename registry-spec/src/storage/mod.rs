@@ -61,7 +61,8 @@ pub use stream::{ByteStream, LengthMismatch};
 ///   twice at once succeeds twice. Of two appends to one session at most one
 ///   takes effect at an offset.
 /// * **Isolated**: content pushed to one repository is not seen in another
-///   before it is mounted or pushed there.
+///   before it is mounted or pushed there. Nor is a manifest seen as a blob, or
+///   a blob as a manifest.
 /// * **Existence is presence**: a blob whose bytes are gone is unknown,
 ///   whatever else points at it.
 /// * **Paged**: a list returns at most `limit` items, in ascending order,
@@ -140,6 +141,8 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// * [`StorageError::UploadUnknown`]: the repository has no such session.
     /// * [`StorageError::DigestMismatch`]: the content has another digest. The
     ///   session is gone, since no further byte could mend it.
+    /// * [`StorageError::OutOfOrder`]: an append is under way. The session
+    ///   stays as it was.
     async fn finish_upload(
         &self,
         name: &RepositoryName,
@@ -194,8 +197,10 @@ pub trait Storage: Debug + Send + Sync + 'static {
     async fn delete_blob(&self, name: &RepositoryName, digest: &Digest)
     -> Result<(), StorageError>;
 
-    /// Makes a blob of the repository `from`, or of any repository, one of
-    /// `name` too, without moving bytes (end-11).
+    /// Makes a blob of the repository `from` one of `name` too, without moving
+    /// bytes (end-11). Without `from`, any repository will do, and so will
+    /// content that a backend still has although no repository holds it: the
+    /// caller has checked that the client may read everything.
     ///
     /// # Errors
     /// [`StorageError::BlobUnknown`] when it is not there to be mounted.
@@ -228,7 +233,8 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// [`StorageError::UploadUnknown`]: the repository has no such session.
     async fn stat_upload(&self, name: &RepositoryName, id: &UploadId) -> Result<u64, StorageError>;
 
-    /// Ends an upload session and drops its bytes (end-14).
+    /// Ends an upload session and drops its bytes (end-14). An append that is
+    /// under way fails then, or is lost with the rest.
     ///
     /// # Errors
     /// [`StorageError::UploadUnknown`]: the repository has no such session.

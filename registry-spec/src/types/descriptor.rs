@@ -1,17 +1,20 @@
 //! Descriptors ([descriptor.md](https://github.com/opencontainers/image-spec/blob/v1.1.1/descriptor.md)).
 
-use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Digest, MediaType};
+use super::object::Object;
+use super::{Annotations, Digest, MediaType};
 
 /// Points at some content: what it is, how large it is, and its digest.
 ///
-/// Holds the fields that a registry reads or writes; others are skipped when
-/// parsing, and stay in the pushed bytes.
+/// Holds the fields that a registry reads or writes. Others are skipped when
+/// parsing, and stay in the pushed bytes: a manifest may have ten thousands of
+/// descriptors, and each must take little room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "Object<Read>")]
 #[non_exhaustive]
 pub struct Descriptor {
     /// The content's type.
@@ -20,53 +23,52 @@ pub struct Descriptor {
     pub digest: Digest,
     /// The content's length in bytes.
     pub size: u64,
-    /// What kind of artifact a manifest describes, if it says so.
-    #[serde(
-        default,
-        deserialize_with = "empty_is_none",
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// Whether the content can be had elsewhere, by `urls`. Such a layer need
+    /// not be in the registry. Read, never written.
+    #[serde(skip)]
+    pub has_urls: bool,
+    /// What kind of artifact the content is. Written, never read.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<MediaType>,
-    /// Where else the content can be had. A layer with such places need not
-    /// be in the registry.
-    #[serde(
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
-    pub urls: Vec<String>,
-    /// Free-form notes.
-    #[serde(
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
-    pub annotations: BTreeMap<String, String>,
+    /// Free-form notes. Written, never read.
+    #[serde(skip_serializing_if = "Annotations::is_empty")]
+    pub annotations: Annotations,
 }
 
 impl Descriptor {
-    /// A descriptor with neither artifact type, URLs nor annotations. `size`
-    /// is in bytes.
+    /// A descriptor of nothing but the three required fields. `size` is in bytes.
     #[must_use]
-    pub const fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
+    pub fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
         Self {
             media_type,
             digest,
             size,
+            has_urls: false,
             artifact_type: None,
-            urls: Vec::new(),
-            annotations: BTreeMap::new(),
+            annotations: Annotations::default(),
         }
     }
 }
 
-/// Go programs write an empty slice or map as `null`.
-pub(super) fn null_is_default<'de, D, T>(from: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(from)?.unwrap_or_default())
+/// What is read of a descriptor.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Read {
+    #[serde(deserialize_with = "empty_is_untyped")]
+    media_type: MediaType,
+    digest: Digest,
+    size: u64,
+    #[serde(rename = "urls", default, deserialize_with = "has_items")]
+    has_urls: bool,
+}
+
+impl From<Object<Read>> for Descriptor {
+    fn from(Object(read): Object<Read>) -> Self {
+        Self {
+            has_urls: read.has_urls,
+            ..Self::new(read.media_type, read.digest, read.size)
+        }
+    }
 }
 
 /// The specs treat an empty `mediaType` or `artifactType` as a missing one.
@@ -78,4 +80,35 @@ where
         .filter(|text| !text.is_empty())
         .map(|text| text.parse().map_err(serde::de::Error::custom))
         .transpose()
+}
+
+fn empty_is_untyped<'de, D: Deserializer<'de>>(from: D) -> Result<MediaType, D::Error> {
+    Ok(empty_is_none(from)?.unwrap_or(MediaType::OCTET_STREAM))
+}
+
+/// Whether a list that may be `null` has anything in it.
+fn has_items<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    struct Items;
+
+    impl<'de> Visitor<'de> for Items {
+        type Value = bool;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_unit<E>(self) -> Result<bool, E> {
+            Ok(false)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<bool, A::Error> {
+            let mut any = false;
+            while seq.next_element::<IgnoredAny>()?.is_some() {
+                any = true;
+            }
+            Ok(any)
+        }
+    }
+
+    from.deserialize_any(Items)
 }

@@ -1,10 +1,8 @@
 //! Image indexes ([image-index.md](https://github.com/opencontainers/image-spec/blob/v1.1.1/image-index.md)).
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
-use super::{Descriptor, MediaType};
+use super::{Annotations, Descriptor, MediaType};
 
 /// A list of manifests: an OCI image index or a Docker manifest list.
 ///
@@ -25,21 +23,21 @@ pub struct Index {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Free-form notes.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Annotations::is_empty")]
+    pub annotations: Annotations,
 }
 
 impl Index {
     /// An index with nothing but its children.
     #[must_use]
-    pub const fn new(media_type: MediaType, manifests: Vec<Descriptor>) -> Self {
+    pub fn new(media_type: MediaType, manifests: Vec<Descriptor>) -> Self {
         Self {
             schema_version: 2,
             media_type,
             artifact_type: None,
             manifests,
             subject: None,
-            annotations: BTreeMap::new(),
+            annotations: Annotations::default(),
         }
     }
 }

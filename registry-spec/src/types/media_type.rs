@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use super::serde_as_text;
 
-/// The type of some content, without parameters: `type/subtype`.
+/// The type of some content: `type/subtype`.
 ///
 /// Compared as text, since image-spec's types are always written in lower
-/// case and clients compare them exactly. Artifact types in the field are not
-/// always of RFC 6838's form, so any text that is safe in a header is taken;
-/// what a manifest itself may be is a short list of constants.
+/// case and clients compare them exactly. The types of layers and artifacts in
+/// the field are not always of RFC 6838's form, so any text that is safe in a
+/// header is taken; what a manifest itself may be is a short list of constants.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MediaType(Cow<'static, str>);
 
@@ -36,7 +36,7 @@ impl MediaType {
         Self(Cow::Borrowed(text))
     }
 
-    /// The text, without parameters.
+    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -72,7 +72,7 @@ impl FromStr for MediaType {
     type Err = MediaTypeError;
 
     fn from_str(text: &str) -> Result<Self, MediaTypeError> {
-        let allowed = |c: u8| c.is_ascii_alphanumeric() || b"!#$&-^_.+%'*`|~/".contains(&c);
+        let allowed = |c: u8| c == b' ' || c.is_ascii_graphic();
         if (1..=Self::MAX_LEN).contains(&text.len()) && text.bytes().all(allowed) {
             Ok(Self(Cow::Owned(text.to_owned())))
         } else {
@@ -85,7 +85,7 @@ serde_as_text!(MediaType);
 
 /// A text cannot be a media type (400 with code-6 `MANIFEST_INVALID`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a media type is written type/subtype, without spaces and parameters")]
+#[error("a media type has 1 to 255 printable ASCII characters")]
 #[non_exhaustive]
 pub struct MediaTypeError;
 
@@ -99,6 +99,7 @@ mod tests {
             "application/vnd.oci.image.manifest.v1+json",
             "text/plain",
             "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "text/plain; charset=utf-8",
         ] {
             assert_eq!(text.parse::<MediaType>().expect(text).as_str(), text);
         }
@@ -107,15 +108,7 @@ mod tests {
     #[test]
     fn texts_outside_the_grammar_are_refused() {
         let long = "b".repeat(MediaType::MAX_LEN + 1);
-        for text in [
-            "",
-            "a b",
-            "a/b; charset=utf-8",
-            "a/b\r\n",
-            "a/\"b\"",
-            "é",
-            long.as_str(),
-        ] {
+        for text in ["", "a/b\r\n", "a\u{7f}", "é", long.as_str()] {
             assert_eq!(text.parse::<MediaType>(), Err(MediaTypeError), "{text:?}");
         }
     }

@@ -6,7 +6,7 @@
 //! | `<digest>`, algorithm | [`Digest`], [`Algorithm`], [`Hasher`] |
 //! | tag, `<tag-or-digest>` | [`Tag`], [`Reference`] |
 //! | media type, artifact type | [`MediaType`] |
-//! | descriptor | [`Descriptor`] |
+//! | descriptor, annotations | [`Descriptor`], [`Annotations`] |
 //! | image manifest, image index | [`Manifest`], [`ImageManifest`], [`Index`] |
 //! | upload session's id | [`UploadId`] |
 //!
@@ -23,6 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod annotations;
 mod descriptor;
 mod digest;
 mod hasher;
@@ -30,10 +31,12 @@ mod index;
 mod manifest;
 mod media_type;
 mod name;
+mod object;
 mod reference;
 mod tag;
 mod upload_id;
 
+pub use annotations::Annotations;
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError};
 pub use hasher::Hasher;

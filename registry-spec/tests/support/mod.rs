@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each file of tests uses its own part of this")]
 
+pub(crate) mod faulty;
+
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -9,7 +11,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use registry_spec::storage::MemoryStorage;
 use registry_spec::types::{Algorithm, Digest, MediaType};
-use registry_spec::{AllowAll, Event, Failure, Observer, Registry, RegistryBuilder};
+use registry_spec::{AllowAll, Event, EventKind, Failure, Observer, Registry, RegistryBuilder};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -167,13 +169,14 @@ pub(crate) async fn put_manifest(
 /// Remembers what it is told.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
-    pub(crate) events: Mutex<Vec<Event>>,
+    pub(crate) events: Mutex<Vec<EventKind>>,
     pub(crate) failures: Mutex<Vec<String>>,
 }
 
 impl Observer for Recorder {
-    fn event(&self, event: &Event) {
-        self.events.lock().expect("no panic").push(event.clone());
+    fn event(&self, event: &Event<'_>) {
+        let kind = event.kind.clone();
+        self.events.lock().expect("no panic").push(kind);
     }
 
     fn failure(&self, failure: &Failure<'_>) {

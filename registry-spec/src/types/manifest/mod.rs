@@ -8,14 +8,18 @@
 //! | OCI image manifest, Docker schema 2 manifest | [`Manifest::Image`] |
 //! | OCI image index, Docker manifest list | [`Manifest::Index`] |
 //! | Docker schema 1, anything else | refused |
+//!
+//! `outline.rs` reads single fields of stored manifests, without holding the rest.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod outline;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use std::collections::BTreeSet;
 
-use super::descriptor::{empty_is_none, null_is_default};
-use super::{Descriptor, Digest, Index, MediaType};
+use serde::{Deserialize, Deserializer};
+
+use super::descriptor::empty_is_none;
+use super::object::Object;
+use super::{Annotations, Descriptor, Digest, Index, MediaType};
 use crate::BoxError;
 
 /// A manifest as a registry sees it.
@@ -57,7 +61,7 @@ pub struct ImageManifest {
     /// The manifest that this one says something about (a signature's image).
     pub subject: Option<Descriptor>,
     /// Free-form notes.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Annotations,
 }
 
 /// What must be in the repository before a manifest that needs it.
@@ -97,7 +101,7 @@ impl Manifest {
         if content_type.is_some_and(MediaType::is_docker_schema1) {
             return Err(ManifestError::DockerSchema1);
         }
-        let document: Document =
+        let Object(document): Object<Document> =
             serde_json::from_slice(bytes).map_err(|error| ManifestError::Malformed {
                 source: error.into(),
             })?;
@@ -116,23 +120,6 @@ impl Manifest {
             t if t.is_docker_schema1() => Err(ManifestError::DockerSchema1),
             _ => Err(ManifestError::UnsupportedMediaType { media_type }),
         }
-    }
-
-    /// The media type of a manifest whose type was not stored beside it, as in
-    /// CNCF Distribution's layout: its `mediaType`, else what its fields show.
-    /// `None` for Docker schema 1 and for what is not a manifest at all.
-    #[must_use]
-    pub fn media_type_of(bytes: &[u8]) -> Option<MediaType> {
-        let outline: Outline = serde_json::from_slice(bytes).ok()?;
-        if outline.schema_version == Some(1) {
-            return None;
-        }
-        Some(match outline.media_type {
-            Some(media_type) if media_type.is_docker_schema1() => return None,
-            Some(media_type) => media_type,
-            None if outline.manifests.is_some() => MediaType::OCI_INDEX,
-            None => MediaType::OCI_MANIFEST,
-        })
     }
 
     /// The manifest's own media type.
@@ -161,56 +148,18 @@ impl Manifest {
             Self::Image(image) => image
                 .layers
                 .iter()
-                .filter(|layer| layer.urls.is_empty() && !layer.media_type.is_nondistributable())
+                .filter(|layer| !layer.has_urls && !layer.media_type.is_nondistributable())
                 .chain([&image.config])
                 .map(|blob| Requirement::Blob(blob.digest))
                 .collect(),
             Self::Index(index) => index
                 .manifests
                 .iter()
-                .filter(|child| child.urls.is_empty())
+                .filter(|child| !child.has_urls)
                 .map(|child| Requirement::Child(child.digest))
                 .collect(),
         }
     }
-
-    /// The descriptor under which this manifest is listed among its subject's
-    /// referrers ([end-12](https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers)):
-    /// with its annotations, and the artifact type that it or its config states.
-    /// `size` is the manifest's length in bytes.
-    #[must_use]
-    pub fn into_referrer(self, digest: Digest, size: u64) -> Descriptor {
-        match self {
-            Self::Image(image) => Descriptor {
-                artifact_type: image.artifact_type.or(Some(image.config.media_type)),
-                annotations: image.annotations,
-                ..Descriptor::new(image.media_type, digest, size)
-            },
-            Self::Index(index) => Descriptor {
-                artifact_type: index.artifact_type,
-                annotations: index.annotations,
-                ..Descriptor::new(index.media_type, digest, size)
-            },
-        }
-    }
-}
-
-/// Just enough to name the type of stored bytes.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Outline {
-    schema_version: Option<u64>,
-    #[serde(default, deserialize_with = "empty_is_none")]
-    media_type: Option<MediaType>,
-    #[serde(default, deserialize_with = "key_is_present")]
-    manifests: Option<IgnoredAny>,
-}
-
-/// `null` counts as present: Go writes an empty list so.
-fn key_is_present<'de, D: serde::Deserializer<'de>>(
-    from: D,
-) -> Result<Option<IgnoredAny>, D::Error> {
-    IgnoredAny::deserialize(from).map(Some)
 }
 
 /// Every field of either kind; which may be there is decided afterwards, so
@@ -228,15 +177,16 @@ struct Document {
     #[serde(default, deserialize_with = "present_or_null")]
     manifests: Option<Vec<Descriptor>>,
     subject: Option<Descriptor>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: Annotations,
 }
 
 /// A key that is there with `null` is an empty list, not an absent key.
-fn present_or_null<'de, D: serde::Deserializer<'de>>(
+fn present_or_null<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<Vec<Descriptor>>, D::Error> {
-    null_is_default(from).map(Some)
+    let manifests = Option::deserialize(from)?;
+    Ok(Some(manifests.unwrap_or_default()))
 }
 
 impl Document {
@@ -357,7 +307,7 @@ pub enum ManifestError {
         media_type: MediaType,
     },
     /// The `Content-Type` and the document disagree.
-    #[error("sent as {header}, but the document is {document}")]
+    #[error("declared as {header}, but the document is {document}")]
     MediaTypeMismatch {
         /// What the manifest was said to be.
         header: MediaType,

@@ -107,28 +107,44 @@ fn layers_that_live_elsewhere_are_not_required() {
 #[test]
 fn a_referrer_states_its_artifact_type_or_its_configs() {
     let digest = Digest::of(Algorithm::Sha256, b"self");
+    let subject = Digest::of(Algorithm::Sha256, b"subject");
+    let describe = |document: &Value| {
+        let bytes = document.to_string();
+        Manifest::referrer_of(&subject, MediaType::OCI_MANIFEST, digest, bytes.as_bytes())
+    };
     let mut document = image(&MediaType::OCI_MANIFEST);
+    assert_eq!(describe(&document), None, "has no subject");
+    document["subject"] = descriptor(MediaType::OCI_MANIFEST.as_str(), "another subject");
+    assert_eq!(describe(&document), None, "has another subject");
+    document["subject"] = descriptor(MediaType::OCI_MANIFEST.as_str(), "subject");
     document["annotations"] = json!({"k": "v"});
-    let by_config = parse(None, &document)
-        .expect("valid")
-        .into_referrer(digest, 7);
+    let by_config = describe(&document).expect("refers to it");
     assert_eq!(
         by_config.artifact_type,
         "application/vnd.oci.image.config.v1+json".parse().ok()
     );
-    assert_eq!(
-        (by_config.size, by_config.annotations["k"].as_str()),
-        (7, "v")
-    );
+    assert_eq!(by_config.size, document.to_string().len() as u64);
+    assert_eq!(by_config.annotations.as_json(), r#"{"k":"v"}"#);
 
     document["artifactType"] = json!("application/vnd.example");
-    let stated = parse(None, &document)
-        .expect("valid")
-        .into_referrer(digest, 7);
+    let stated = describe(&document).expect("refers to it");
     assert_eq!(stated.artifact_type, "application/vnd.example".parse().ok());
 
-    let list = parse(None, &index(&MediaType::OCI_INDEX)).expect("valid");
-    assert_eq!(list.into_referrer(digest, 7).artifact_type, None);
+    let mut list = index(&MediaType::OCI_INDEX);
+    list["subject"] = document["subject"].clone();
+    assert_eq!(describe(&list).expect("refers to it").artifact_type, None);
+    let bytes = list.to_string();
+    assert_eq!(Manifest::subject_of(bytes.as_bytes()), Some(subject));
+    assert_eq!(Manifest::subject_of(b"{}"), None);
+}
+
+#[test]
+fn types_of_layers_may_be_anything_printable() {
+    for media_type in ["", "text/plain; charset=utf-8", "model"] {
+        let layers = json!([descriptor(media_type, "layer")]);
+        let document = with(image(&MediaType::OCI_MANIFEST), "layers", layers);
+        assert!(parse(None, &document).is_ok(), "{media_type:?}");
+    }
 }
 
 #[test]
@@ -143,6 +159,22 @@ fn what_is_not_a_manifest_is_refused_with_its_reason() {
         .expect("valid");
     let header = |media_type: &MediaType| Some(media_type.clone());
     let cases: Vec<(&str, Option<MediaType>, Value, Check)> = vec![
+        (
+            "fields in an array",
+            None,
+            json!([2, null, null, oci["config"], [], null, null, null]),
+            |e| matches!(e, E::Malformed { .. }),
+        ),
+        (
+            "a descriptor in an array",
+            None,
+            with(
+                oci.clone(),
+                "config",
+                json!(["a/b", oci["config"]["digest"], 1]),
+            ),
+            |e| matches!(e, E::Malformed { .. }),
+        ),
         ("not an object", None, json!([]), |e| {
             matches!(e, E::Malformed { .. })
         }),
