@@ -1,0 +1,52 @@
+//! Finishing an upload session: end-6.
+//!
+//! | step | a crash after it leaves |
+//! |---|---|
+//! | compare the digest | the session |
+//! | fsync `data` | the session |
+//! | create `blobs/<alg>/<hh>/<hex>/`, fsync each new directory's parent | the session, an empty directory |
+//! | rename `data` there | a blob that no repository has |
+//! | fsync that directory | the same |
+//! | write the `_layers` link, fsyncs included | the blob, and a rest of the session |
+//! | remove the rest of the session | the blob |
+//!
+//! The rename replaces a blob that is there already, whatever its state: the
+//! bytes have just been verified, so that a truncated one is healed, and any
+//! number of pushes of one digest can end at once.
+
+use registry_spec::storage::StorageError;
+use registry_spec::types::{Digest, RepositoryName, UploadId};
+
+use super::error::At;
+use super::tree::Tree;
+use super::upload::remove_session;
+use super::{atomic, disk};
+
+impl Tree {
+    pub(super) fn finish_upload(
+        &self,
+        name: &RepositoryName,
+        id: &UploadId,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        let session = self.lock_session(name, id, None)?;
+        let actual = session.digest(digest.algorithm())?;
+        if actual != *digest {
+            remove_session(&session.dir);
+            return Err(StorageError::DigestMismatch { actual });
+        }
+        let data = session.data_path();
+        if let Err(error) = disk::sync_file(&session.data, &data) {
+            // The kernel reports lost writes once: a second fsync would
+            // succeed, and prove nothing. The client has to send them again.
+            remove_session(&session.dir);
+            return Err(error).at("sync", &data);
+        }
+        // Cancelled meanwhile: there is nothing to move.
+        atomic::move_into(&data, &self.layout.blob_data(digest))?
+            .ok_or(StorageError::UploadUnknown)?;
+        self.write_link(&self.layout.layer(name, digest), digest)?;
+        remove_session(&session.dir);
+        Ok(())
+    }
+}

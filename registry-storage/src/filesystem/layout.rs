@@ -1,0 +1,190 @@
+//! Where everything is. No other file knows a path.
+//!
+//! The layout is CNCF Distribution's, under `<root>/docker/registry/v2`; what
+//! is marked with `*` is ours, in places that Distribution walks past.
+//!
+//! ```text
+//! blobs/<alg>/<hh>/<hex>/data
+//! repositories/<name>/_layers/<alg>/<hex>/link
+//! repositories/<name>/_manifests/revisions/<alg>/<hex>/link
+//! repositories/<name>/_manifests/tags/<tag>/current/link
+//! repositories/<name>/_manifests/tags/<tag>/index/<alg>/<hex>/link
+//! repositories/<name>/_uploads/<id>/data
+//! repositories/<name>/_uploads/<id>/startedat
+//! repositories/<name>/_uploads/<id>/hashstate.json                  *
+//! repositories/<name>/_referrers/<alg>/<hex>/<alg>/<hex>/link       *
+//! repositories/<name>/_referrers/indexed                            *
+//! repositories/<name>/_referrers/lock                               *
+//! ```
+//!
+//! None of our files may lie in `repositories/<name>/` itself: Distribution's
+//! walk ends at a file whose name begins with `_`, and would not see what
+//! comes after it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use registry_spec::types::{Algorithm, Digest, RepositoryName, Tag, UploadId};
+
+/// The file in a blob's directory, and in an upload session's.
+const DATA: &str = "data";
+/// The file in every directory that points at a digest.
+const LINK: &str = "link";
+/// What a file is called while it is written.
+const TEMPORARY_SUFFIX: &str = ".tmp";
+
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// What the operator configured.
+    root: PathBuf,
+    /// Where the tree begins.
+    tree: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self {
+            tree: root.join("docker/registry/v2"),
+            root,
+        }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn tree(&self) -> &Path {
+        &self.tree
+    }
+
+    pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
+        let (algorithm, hex) = (digest.algorithm(), digest.hex());
+        self.tree
+            .join(format!("blobs/{algorithm}/{}/{hex}", &hex[..2]))
+    }
+
+    pub(super) fn blob_data(&self, digest: &Digest) -> PathBuf {
+        self.blob(digest).join(DATA)
+    }
+
+    pub(super) fn repositories(&self) -> PathBuf {
+        self.tree.join("repositories")
+    }
+
+    fn in_repository(&self, name: &RepositoryName, path: &str) -> PathBuf {
+        self.tree.join(format!("repositories/{name}/{path}"))
+    }
+
+    pub(super) fn layer(&self, name: &RepositoryName, digest: &Digest) -> PathBuf {
+        self.in_repository(name, &format!("_layers/{}", pair(digest)))
+    }
+
+    /// A repository is in the catalog once it has this directory.
+    pub(super) fn manifests(&self, name: &RepositoryName) -> PathBuf {
+        self.in_repository(name, "_manifests")
+    }
+
+    pub(super) fn revisions(&self, name: &RepositoryName, algorithm: Algorithm) -> PathBuf {
+        self.in_repository(name, &format!("_manifests/revisions/{algorithm}"))
+    }
+
+    pub(super) fn revision(&self, name: &RepositoryName, digest: &Digest) -> PathBuf {
+        self.in_repository(name, &format!("_manifests/revisions/{}", pair(digest)))
+    }
+
+    pub(super) fn tags(&self, name: &RepositoryName) -> PathBuf {
+        self.in_repository(name, "_manifests/tags")
+    }
+
+    pub(super) fn tag(&self, name: &RepositoryName, tag: &Tag) -> PathBuf {
+        self.in_repository(name, &format!("_manifests/tags/{tag}"))
+    }
+
+    pub(super) fn tag_current(&self, name: &RepositoryName, tag: &Tag) -> PathBuf {
+        self.in_repository(name, &format!("_manifests/tags/{tag}/current"))
+    }
+
+    pub(super) fn tag_index(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> PathBuf {
+        self.in_repository(
+            name,
+            &format!("_manifests/tags/{tag}/index/{}", pair(digest)),
+        )
+    }
+
+    pub(super) fn uploads(&self, name: &RepositoryName) -> PathBuf {
+        self.in_repository(name, "_uploads")
+    }
+
+    pub(super) fn upload(&self, name: &RepositoryName, id: &UploadId) -> PathBuf {
+        self.in_repository(name, &format!("_uploads/{id}"))
+    }
+
+    pub(super) fn referrers(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        algorithm: Algorithm,
+    ) -> PathBuf {
+        self.in_repository(name, &format!("_referrers/{}/{algorithm}", pair(subject)))
+    }
+
+    pub(super) fn referrer(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        digest: &Digest,
+    ) -> PathBuf {
+        self.in_repository(
+            name,
+            &format!("_referrers/{}/{}", pair(subject), pair(digest)),
+        )
+    }
+
+    /// What the referrers index covers.
+    pub(super) fn referrers_indexed(&self, name: &RepositoryName) -> PathBuf {
+        self.in_repository(name, "_referrers/indexed")
+    }
+
+    /// Held by whoever changes manifests or tags.
+    pub(super) fn lock(&self, name: &RepositoryName) -> PathBuf {
+        self.in_repository(name, "_referrers/lock")
+    }
+}
+
+fn pair(digest: &Digest) -> String {
+    format!("{}/{}", digest.algorithm(), digest.hex())
+}
+
+pub(super) fn link(dir: &Path) -> PathBuf {
+    dir.join(LINK)
+}
+
+pub(super) fn upload_data(session: &Path) -> PathBuf {
+    session.join(DATA)
+}
+
+pub(super) fn upload_started_at(session: &Path) -> PathBuf {
+    session.join("startedat")
+}
+
+pub(super) fn upload_hash_state(session: &Path) -> PathBuf {
+    session.join("hashstate.json")
+}
+
+/// The directory that holds `path`.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent()
+        .expect("every path of the layout is below the root")
+}
+
+/// A new name beside `path`, as Distribution forms it.
+pub(super) fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}{TEMPORARY_SUFFIX}", UploadId::random()));
+    path.with_file_name(name)
+}
+
+pub(super) fn is_temporary(name: &OsStr) -> bool {
+    name.as_encoded_bytes()
+        .ends_with(TEMPORARY_SUFFIX.as_bytes())
+}

@@ -1,0 +1,336 @@
+//! A directory tree in CNCF Distribution's layout.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `layout.rs` | every path |
+//! | `blob.rs`, `content.rs` | blobs, and their bytes as a stream |
+//! | `upload.rs`, `append.rs`, `finish.rs`, `hash_state.rs`, `purge.rs` | upload sessions |
+//! | `manifest.rs`, `tag.rs` | manifests and tags |
+//! | `referrers.rs`, `coverage.rs` | the referrers index |
+//! | `repository.rs` | the catalog |
+//! | `atomic.rs`, `disk.rs` | writes that survive |
+//! | `tree.rs`, `entries.rs`, `error.rs`, `prepare.rs` | what these share, and the look at start |
+
+mod append;
+mod atomic;
+mod blob;
+mod content;
+mod coverage;
+mod disk;
+mod entries;
+mod error;
+mod finish;
+mod hash_state;
+mod layout;
+mod manifest;
+mod prepare;
+mod purge;
+mod referrers;
+mod repository;
+mod tag;
+mod tree;
+mod upload;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use registry_spec::storage::{
+    Blob, ByteStream, Page, PutManifest, Storage, StorageError, StoredManifest,
+};
+use registry_spec::types::{Algorithm, Digest, Reference, RepositoryName, Tag, UploadId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{self, JoinHandle};
+
+use content::Content;
+use error::FileError;
+use tree::Tree;
+
+pub use prepare::Access;
+pub use purge::PurgedUploads;
+
+/// How many appends may be under way at once; each has a blocking thread for as
+/// long as its client sends. Half of the 512 that a runtime has by default, so
+/// that slow pushes never stop pulls. Further appends wait their turn.
+const MAX_APPENDS: usize = 256;
+/// The same for changes of manifests and tags, which wait for each other.
+const MAX_CHANGES: usize = 64;
+
+/// A registry's content in a directory tree, as `registry:2` and `registry:3`
+/// keep it.
+///
+/// Cheap to clone. Several values, and several processes, may use one tree at
+/// once. Its methods must be called on a Tokio runtime; the blocking work is
+/// done on that runtime's blocking threads, of which it should have well more
+/// than the 256 that pushes may occupy (Tokio's default is 512).
+///
+/// See the [crate's documentation](crate) for the layout and for what survives
+/// a power cut.
+///
+/// ```
+/// use registry_spec::storage::{ByteStream, Storage};
+/// use registry_spec::types::{Algorithm, Digest, RepositoryName};
+/// use registry_storage::FileSystem;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let root = tempfile::tempdir()?;
+/// let storage = FileSystem::new(root.path());
+/// let name: RepositoryName = "demo".parse()?;
+/// let id = storage.start_upload(&name, Algorithm::Sha256).await?;
+/// storage.append_upload(&name, &id, 0, ByteStream::from("hello")).await?;
+/// let digest = Digest::of(Algorithm::Sha256, b"hello");
+/// storage.finish_upload(&name, &id, &digest).await?;
+/// let data = format!("docker/registry/v2/blobs/sha256/{}/{}/data", &digest.hex()[..2], digest.hex());
+/// assert_eq!(std::fs::read(root.path().join(data))?, b"hello");
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct FileSystem {
+    tree: Arc<Tree>,
+    appends: Arc<Semaphore>,
+    changes: Arc<Semaphore>,
+}
+
+impl FileSystem {
+    /// The tree under `root`, Distribution's `rootdirectory`. Does not look at
+    /// the disk; [`prepare`](Self::prepare) does.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            tree: Arc::new(Tree::new(root.into())),
+            appends: Arc::new(Semaphore::new(MAX_APPENDS)),
+            changes: Arc::new(Semaphore::new(MAX_CHANGES)),
+        }
+    }
+
+    /// Creates the root when it is missing, and finds out whether the tree can
+    /// be written. Calling it is optional, and meant for the start of a
+    /// program, where a message still reaches somebody.
+    ///
+    /// # Errors
+    /// [`StorageError::Backend`] when the root can neither be created nor
+    /// read; its source names the path and the uid.
+    pub async fn prepare(&self) -> Result<Access, StorageError> {
+        self.blocking(Tree::prepare).await
+    }
+
+    /// Removes the upload sessions of all repositories to which nothing has
+    /// been written for `older_than`, and other left-overs of that age beside
+    /// them. Sessions that are being written to at the moment stay.
+    ///
+    /// Ages are by the clock: on a board that sets its clock late, wait for
+    /// that first.
+    ///
+    /// # Errors
+    /// Only [`StorageError::Backend`].
+    pub async fn purge_uploads(&self, older_than: Duration) -> Result<PurgedUploads, StorageError> {
+        self.blocking(move |tree| tree.purge_uploads(older_than))
+            .await
+    }
+
+    /// Runs file work where it may block. It runs to its end even when the
+    /// future is dropped.
+    fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tree) -> Result<T, StorageError> + Send + 'static,
+    ) -> JoinHandle<Result<T, StorageError>> {
+        let tree = Arc::clone(&self.tree);
+        task::spawn_blocking(move || work(&tree))
+    }
+
+    async fn join<T>(work: JoinHandle<Result<T, StorageError>>) -> Result<T, StorageError> {
+        work.await.map_err(|source| FileError::Task { source })?
+    }
+
+    /// As `blocking`, for what takes the lock of a repository.
+    async fn changing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tree) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let permit = Self::turn(&self.changes).await;
+        self.blocking(move |tree| {
+            let _permit = permit;
+            work(tree)
+        })
+        .await
+    }
+
+    /// Waits for one of the places; it is free again when the permit is dropped.
+    async fn turn(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+        Arc::clone(places)
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed")
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tree) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        Self::join(self.spawn(work)).await
+    }
+}
+
+#[async_trait]
+impl Storage for FileSystem {
+    async fn stat_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<u64, StorageError> {
+        let (name, digest) = (name.clone(), *digest);
+        self.blocking(move |tree| tree.stat_blob(&name, &digest))
+            .await
+    }
+
+    async fn read_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        range: Option<Range<u64>>,
+    ) -> Result<Blob, StorageError> {
+        let (name, digest) = (name.clone(), *digest);
+        let (file, path, size) = self
+            .blocking(move |tree| tree.open_blob(&name, &digest))
+            .await?;
+        let content = Content::new(file, path, range.unwrap_or(0..size));
+        Ok(Blob::new(size, ByteStream::new(content)))
+    }
+
+    async fn read_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<StoredManifest, StorageError> {
+        let (name, reference) = (name.clone(), reference.clone());
+        self.blocking(move |tree| tree.read_manifest(&name, &reference))
+            .await
+    }
+
+    async fn start_upload(
+        &self,
+        name: &RepositoryName,
+        algorithm: Algorithm,
+    ) -> Result<UploadId, StorageError> {
+        let name = name.clone();
+        self.blocking(move |tree| tree.start_upload(&name, algorithm))
+            .await
+    }
+
+    async fn append_upload(
+        &self,
+        name: &RepositoryName,
+        id: &UploadId,
+        at: u64,
+        body: ByteStream,
+    ) -> Result<u64, StorageError> {
+        self.append(name, id, at, body).await
+    }
+
+    async fn finish_upload(
+        &self,
+        name: &RepositoryName,
+        id: &UploadId,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        let (name, id, digest) = (name.clone(), id.clone(), *digest);
+        self.blocking(move |tree| tree.finish_upload(&name, &id, &digest))
+            .await
+    }
+
+    async fn put_manifest(
+        &self,
+        name: &RepositoryName,
+        manifest: PutManifest,
+    ) -> Result<(), StorageError> {
+        let name = name.clone();
+        self.changing(move |tree| tree.put_manifest(&name, &manifest))
+            .await
+    }
+
+    async fn list_tags(
+        &self,
+        name: &RepositoryName,
+        after: Option<&Tag>,
+        limit: usize,
+    ) -> Result<Page<Tag>, StorageError> {
+        let (name, after) = (name.clone(), after.cloned());
+        self.blocking(move |tree| tree.list_tags(&name, after.as_ref(), limit))
+            .await
+    }
+
+    async fn delete_manifest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        let (name, digest) = (name.clone(), *digest);
+        self.changing(move |tree| tree.delete_manifest(&name, &digest))
+            .await
+    }
+
+    async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), StorageError> {
+        let (name, tag) = (name.clone(), tag.clone());
+        self.changing(move |tree| tree.delete_tag(&name, &tag))
+            .await
+    }
+
+    async fn delete_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        let (name, digest) = (name.clone(), *digest);
+        self.blocking(move |tree| tree.delete_blob(&name, &digest))
+            .await
+    }
+
+    async fn mount_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        from: Option<&RepositoryName>,
+    ) -> Result<(), StorageError> {
+        let (name, digest, from) = (name.clone(), *digest, from.cloned());
+        self.blocking(move |tree| tree.mount_blob(&name, &digest, from.as_ref()))
+            .await
+    }
+
+    async fn list_referrers(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Page<Digest>, StorageError> {
+        let (name, subject, after) = (name.clone(), *subject, after.copied());
+        self.blocking(move |tree| tree.list_referrers(&name, &subject, after.as_ref(), limit))
+            .await
+    }
+
+    async fn stat_upload(&self, name: &RepositoryName, id: &UploadId) -> Result<u64, StorageError> {
+        let (name, id) = (name.clone(), id.clone());
+        self.blocking(move |tree| tree.stat_upload(&name, &id))
+            .await
+    }
+
+    async fn cancel_upload(
+        &self,
+        name: &RepositoryName,
+        id: &UploadId,
+    ) -> Result<(), StorageError> {
+        let (name, id) = (name.clone(), id.clone());
+        self.blocking(move |tree| tree.cancel_upload(&name, &id))
+            .await
+    }
+
+    async fn list_repositories(
+        &self,
+        after: Option<&RepositoryName>,
+        limit: usize,
+    ) -> Result<Page<RepositoryName>, StorageError> {
+        let after = after.cloned();
+        self.blocking(move |tree| tree.list_repositories(after.as_ref(), limit))
+            .await
+    }
+}

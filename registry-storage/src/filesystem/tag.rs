@@ -1,0 +1,112 @@
+//! Tags of a repository: end-8, end-9.
+//!
+//! A tag is there when `current/link` names a manifest that the repository
+//! has. One that does not (its manifest was deleted, its link was cut short by
+//! a crash, only its `index` is left) is neither served nor listed.
+
+use std::fs::{self, Metadata};
+
+use registry_spec::storage::{Page, StorageError};
+use registry_spec::types::{Digest, RepositoryName, Tag};
+
+use super::entries::{entries, page};
+use super::error::At;
+use super::tree::Tree;
+use super::{atomic, disk, layout};
+
+impl Tree {
+    pub(super) fn list_tags(
+        &self,
+        name: &RepositoryName,
+        after: Option<&Tag>,
+        limit: usize,
+    ) -> Result<Page<Tag>, StorageError> {
+        let manifests = self.layout.manifests(name);
+        fs::metadata(&manifests)
+            .if_present("read", &manifests)?
+            .filter(Metadata::is_dir)
+            .ok_or(StorageError::NameUnknown)?;
+        let tags = self.layout.tags(name);
+        page(
+            after,
+            limit,
+            |smallest| {
+                for entry in entries(&tags)? {
+                    if let Ok(tag) = entry?.0.parse() {
+                        smallest.offer(tag);
+                    }
+                }
+                Ok(())
+            },
+            |tag| Ok(self.tag_stands_at(name, tag)?.is_some()),
+        )
+    }
+
+    pub(super) fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), StorageError> {
+        let current = self.layout.tag_current(name, tag);
+        // Before the lock, which would create an unknown repository.
+        self.read_link(&current)?
+            .ok_or(StorageError::ManifestUnknown)?;
+        let _lock = self.lock(name)?;
+        if self.remove_tag(name, tag)? {
+            Ok(())
+        } else {
+            Err(StorageError::ManifestUnknown)
+        }
+    }
+
+    /// The digest of the manifest that a tag names, if that is there.
+    pub(super) fn tag_stands_at(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<Digest>, StorageError> {
+        let Some(digest) = self.read_link(&self.layout.tag_current(name, tag))? else {
+            return Ok(None);
+        };
+        Ok(self.has_manifest(name, &digest)?.then_some(digest))
+    }
+
+    /// Every tag whose link names `digest`.
+    pub(super) fn tags_at(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Vec<Tag>, StorageError> {
+        let mut tags = Vec::new();
+        for entry in entries(&self.layout.tags(name))? {
+            let Ok(tag) = entry?.0.parse() else {
+                continue;
+            };
+            if self.read_link(&self.layout.tag_current(name, &tag))? == Some(*digest) {
+                tags.push(tag);
+            }
+        }
+        Ok(tags)
+    }
+
+    /// Removes a tag durably, its link first; `false` when it had none. The
+    /// caller holds the repository's lock.
+    pub(super) fn remove_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<bool, StorageError> {
+        let dir = self.layout.tag(name, tag);
+        let current = self.layout.tag_current(name, tag);
+        let link = layout::link(&current);
+        if disk::remove_file(&link)
+            .if_present("remove", &link)?
+            .is_none()
+        {
+            return Ok(false);
+        }
+        match disk::remove_dir_all(&dir) {
+            Ok(()) => atomic::sync_entries(&self.layout.tags(name))?,
+            // A file of somebody else's is in the way. The tag is gone with
+            // its link all the same.
+            Err(_) => atomic::sync_entries(&current)?,
+        }
+        Ok(true)
+    }
+}

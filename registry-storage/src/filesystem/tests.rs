@@ -1,0 +1,501 @@
+//! The order of the steps, and a crash after each of them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use bytes::Bytes;
+use registry_spec::storage::{PutManifest, StorageError};
+use registry_spec::types::{
+    Algorithm, Digest, MediaType, Reference, RepositoryName, Tag, UploadId,
+};
+use tempfile::TempDir;
+
+use super::disk::script::{self, Fault, Step};
+use super::layout;
+use super::tree::Tree;
+
+const LIMIT: usize = 10;
+
+fn name() -> RepositoryName {
+    "demo".parse().expect("a name")
+}
+
+fn tag(text: &str) -> Tag {
+    text.parse().expect("a tag")
+}
+
+fn sha256(bytes: &[u8]) -> Digest {
+    Digest::of(Algorithm::Sha256, bytes)
+}
+
+/// A signature's manifest, with two tags.
+fn signature() -> PutManifest {
+    let subject = sha256(b"subject");
+    let empty = sha256(b"{}");
+    let bytes = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{manifest}","layers":[],
+        "config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{empty}","size":2}},
+        "subject":{{"mediaType":"{manifest}","digest":"{subject}","size":7}}}}"#,
+        manifest = MediaType::OCI_MANIFEST,
+    );
+    let digest = sha256(bytes.as_bytes());
+    let mut put = PutManifest::new(digest, MediaType::OCI_MANIFEST, Bytes::from(bytes));
+    put.subject = Some(subject);
+    put.tags = vec![tag("v1"), tag("latest")];
+    put
+}
+
+struct Fixture {
+    dir: TempDir,
+    tree: Tree,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let tree = Tree::new(dir.path().to_path_buf());
+        tree.prepare().expect("writable");
+        Self { dir, tree }
+    }
+
+    /// What another process, or this one after the crash, finds.
+    fn restarted(&self) -> Tree {
+        Tree::new(self.dir.path().to_path_buf())
+    }
+
+    fn upload(&self, bytes: &[u8]) -> UploadId {
+        let id = self
+            .tree
+            .start_upload(&name(), Algorithm::Sha256)
+            .expect("started");
+        let session = self.tree.layout.upload(&name(), &id);
+        fs::write(layout::upload_data(&session), bytes).expect("written");
+        id
+    }
+
+    /// Steps as texts, below the tree's root, without what is random.
+    fn show(&self, steps: &[Step]) -> Vec<String> {
+        let known = [
+            (sha256(b"blob"), "BLOB"),
+            (signature().digest, "SIGNATURE"),
+            (sha256(b"subject"), "SUBJECT"),
+        ];
+        let show_path = |path: &Path| {
+            let path = path.strip_prefix(self.tree.layout.tree());
+            let mut text = path.expect("in the tree").display().to_string();
+            for (digest, short) in &known {
+                let hex = digest.hex();
+                text = text.replace(&hex, short);
+                text = text.replace(&format!("blobs/sha256/{}", &hex[..2]), "blobs/sha256/hh");
+            }
+            if text.ends_with(".tmp") {
+                let (name, _) = text.split_once('.').expect("a temporary file");
+                text = format!("{name}.tmp");
+            }
+            text
+        };
+        steps
+            .iter()
+            .map(|(operation, path)| format!("{operation} {}", show_path(path)))
+            .collect()
+    }
+}
+
+/// The steps of writing a small file.
+fn written(path: &str) -> Vec<String> {
+    let (dir, _) = path.rsplit_once('/').expect("a directory");
+    vec![
+        format!("create_file {path}.tmp"),
+        format!("write {path}.tmp"),
+        format!("sync_file {path}.tmp"),
+        format!("rename {path}"),
+        format!("sync_dir {dir}"),
+    ]
+}
+
+/// The steps of creating directories, from one that is there.
+fn created(there: &str, missing: &str) -> Vec<String> {
+    let mut parent = there.to_owned();
+    let mut steps = Vec::new();
+    for component in missing.split('/') {
+        let dir = format!("{parent}/{component}");
+        let dir = dir.trim_start_matches('/');
+        steps.push(format!("create_dir {dir}"));
+        steps.push(format!("sync_dir {parent}"));
+        parent = dir.to_owned();
+    }
+    steps
+}
+
+#[test]
+fn a_blob_is_synced_before_it_is_moved_and_linked_after_that() {
+    let fixture = Fixture::new();
+    let id = fixture.upload(b"blob");
+    let (result, steps) = script::run(None, || {
+        fixture.tree.finish_upload(&name(), &id, &sha256(b"blob"))
+    });
+    result.expect("finished");
+    let session = format!("repositories/demo/_uploads/{id}");
+    let mut expected = vec![format!("sync_file {session}/data")];
+    expected.extend(created("", "blobs/sha256/hh/BLOB"));
+    expected.push("rename blobs/sha256/hh/BLOB/data".into());
+    expected.push("sync_dir blobs/sha256/hh/BLOB".into());
+    expected.extend(created("repositories/demo", "_layers/sha256/BLOB"));
+    expected.extend(written("repositories/demo/_layers/sha256/BLOB/link"));
+    expected.push(format!("remove_dir_all {session}"));
+    assert_eq!(fixture.show(&steps), expected);
+}
+
+#[test]
+fn a_manifest_is_durable_before_it_is_linked_and_linked_before_it_is_tagged() {
+    let fixture = Fixture::new();
+    let (result, steps) = script::run(None, || fixture.tree.put_manifest(&name(), &signature()));
+    result.expect("put");
+    let mut expected = created("", "blobs/sha256/hh/SIGNATURE");
+    expected.extend(written("blobs/sha256/hh/SIGNATURE/data"));
+    // For the lock.
+    expected.extend(created("", "repositories/demo/_referrers"));
+    let manifests = "repositories/demo/_manifests";
+    expected.extend(created(
+        "repositories/demo",
+        "_manifests/revisions/sha256/SIGNATURE",
+    ));
+    expected.extend(written(&format!(
+        "{manifests}/revisions/sha256/SIGNATURE/link"
+    )));
+    // Derived, so not synced.
+    let entry = "repositories/demo/_referrers/sha256/SUBJECT/sha256/SIGNATURE";
+    expected.push(format!("create_dir_all {entry}"));
+    expected.push(format!("create_file {entry}/link.tmp"));
+    expected.push(format!("write {entry}/link.tmp"));
+    expected.push(format!("rename {entry}/link"));
+    let tags = format!("{manifests}/tags");
+    expected.extend(created(manifests, "tags/v1/index/sha256/SIGNATURE"));
+    expected.extend(written(&format!("{tags}/v1/index/sha256/SIGNATURE/link")));
+    expected.extend(created(&format!("{tags}/v1"), "current"));
+    expected.extend(written(&format!("{tags}/v1/current/link")));
+    expected.extend(created(&tags, "latest/index/sha256/SIGNATURE"));
+    expected.extend(written(&format!(
+        "{tags}/latest/index/sha256/SIGNATURE/link"
+    )));
+    expected.extend(created(&format!("{tags}/latest"), "current"));
+    expected.extend(written(&format!("{tags}/latest/current/link")));
+    assert_eq!(fixture.show(&steps), expected);
+}
+
+#[test]
+fn what_is_there_already_is_synced_and_not_written_again() {
+    let fixture = Fixture::new();
+    let mut put = signature();
+    put.subject = None;
+    fixture.tree.put_manifest(&name(), &put).expect("put");
+    let (result, steps) = script::run(None, || fixture.tree.put_manifest(&name(), &put));
+    result.expect("put again");
+    assert!(
+        steps
+            .iter()
+            .all(|(operation, _)| matches!(*operation, "sync_file" | "sync_dir")),
+        "{steps:?}"
+    );
+}
+
+#[test]
+fn a_delete_removes_tags_first_and_syncs_each_removal() {
+    let fixture = Fixture::new();
+    fixture
+        .tree
+        .put_manifest(&name(), &signature())
+        .expect("put");
+    let (result, steps) = script::run(None, || {
+        fixture.tree.delete_manifest(&name(), &signature().digest)
+    });
+    result.expect("deleted");
+    let manifests = "repositories/demo/_manifests";
+    let tag_steps = |tag: &str| {
+        [
+            format!("remove_file {manifests}/tags/{tag}/current/link"),
+            format!("remove_dir_all {manifests}/tags/{tag}"),
+            format!("sync_dir {manifests}/tags"),
+        ]
+    };
+    let steps = fixture.show(&steps);
+    let tags: BTreeSet<String> = steps[..6].iter().cloned().collect();
+    let expected: BTreeSet<String> = tag_steps("v1")
+        .into_iter()
+        .chain(tag_steps("latest"))
+        .collect();
+    assert_eq!(tags, expected);
+    let subject = "repositories/demo/_referrers/sha256/SUBJECT/sha256";
+    assert_eq!(
+        steps[6..],
+        [
+            format!("remove_file {manifests}/revisions/sha256/SIGNATURE/link"),
+            format!("remove_dir {manifests}/revisions/sha256/SIGNATURE"),
+            format!("sync_dir {manifests}/revisions/sha256"),
+            format!("remove_file {subject}/SIGNATURE/link"),
+            format!("remove_dir {subject}/SIGNATURE"),
+            format!("sync_dir {subject}"),
+        ]
+    );
+}
+
+/// Runs `act` on a fresh tree once for each of its steps, dying after it.
+fn crash_after_each_step(
+    set_up: impl Fn(&Fixture),
+    act: impl Fn(&Tree) -> Result<(), StorageError>,
+    check: impl Fn(&Tree, &dyn Fn(&Tree) -> Result<(), StorageError>),
+) {
+    for step in 0.. {
+        let fixture = Fixture::new();
+        set_up(&fixture);
+        let (result, steps) = script::run(Some(Fault::DiesAfter(step)), || act(&fixture.tree));
+        check(&fixture.restarted(), &act);
+        if steps.len() < step {
+            result.expect("nothing was in its way");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_put_that_dies_anywhere_leaves_whole_manifests_and_can_be_repeated() {
+    let put = signature();
+    let subject = put.subject.expect("a subject");
+    crash_after_each_step(
+        |_| {},
+        |tree| tree.put_manifest(&name(), &put),
+        |tree, act| {
+            let read = |reference: Reference| match tree.read_manifest(&name(), &reference) {
+                Ok(manifest) => {
+                    assert_eq!(manifest.bytes, put.bytes);
+                    true
+                }
+                Err(StorageError::ManifestUnknown) => false,
+                Err(error) => panic!("{error:?}"),
+            };
+            let referrers = || {
+                let page = tree.list_referrers(&name(), &subject, None, LIMIT);
+                page.expect("listed").items
+            };
+            let by_digest = read(put.digest.into());
+            let (v1, latest) = (read(tag("v1").into()), read(tag("latest").into()));
+            assert!(by_digest || !v1);
+            assert!(v1 || !latest);
+            // Whether or not the entry had been written.
+            assert_eq!(referrers().len(), usize::from(by_digest));
+            let listed = tree.list_tags(&name(), None, LIMIT).map(|page| page.items);
+            match listed {
+                Ok(tags) => assert_eq!(tags.len(), usize::from(v1) + usize::from(latest)),
+                Err(StorageError::NameUnknown) => assert!(!by_digest),
+                Err(error) => panic!("{error:?}"),
+            }
+
+            act(tree).expect("repeated");
+            assert!(read(put.digest.into()) && read(tag("v1").into()));
+            assert!(read(tag("latest").into()));
+            assert_eq!(referrers(), [put.digest]);
+        },
+    );
+}
+
+#[test]
+fn a_put_over_another_manifest_leaves_the_tag_at_the_old_or_the_new_one() {
+    let new = signature();
+    let mut old = PutManifest::new(
+        sha256(br#"{"schemaVersion":2}"#),
+        MediaType::OCI_MANIFEST,
+        Bytes::from_static(br#"{"schemaVersion":2}"#),
+    );
+    old.tags = vec![tag("v1")];
+    crash_after_each_step(
+        |fixture| fixture.tree.put_manifest(&name(), &old).expect("put"),
+        |tree| tree.put_manifest(&name(), &new),
+        |tree, act| {
+            let read = || {
+                tree.read_manifest(&name(), &tag("v1").into())
+                    .expect("tagged")
+            };
+            assert!([&old.bytes, &new.bytes].contains(&&read().bytes));
+            act(tree).expect("repeated");
+            assert_eq!(read().bytes, new.bytes);
+        },
+    );
+}
+
+#[test]
+fn a_delete_that_dies_anywhere_can_be_repeated_and_brings_nothing_back() {
+    let put = signature();
+    let subject = put.subject.expect("a subject");
+    crash_after_each_step(
+        |fixture| fixture.tree.put_manifest(&name(), &put).expect("put"),
+        |tree| tree.delete_manifest(&name(), &put.digest),
+        |tree, act| {
+            let exists = tree.read_manifest(&name(), &put.digest.into()).is_ok();
+            match act(tree) {
+                Ok(()) => assert!(exists),
+                Err(StorageError::ManifestUnknown) => assert!(!exists),
+                Err(error) => panic!("{error:?}"),
+            }
+            let referrers = || tree.list_referrers(&name(), &subject, None, LIMIT);
+            assert_eq!(referrers().expect("listed").items, []);
+            // Pushed again without tags, it has none.
+            let mut untagged = put.clone();
+            untagged.tags.clear();
+            tree.put_manifest(&name(), &untagged).expect("put");
+            let tags = tree.list_tags(&name(), None, LIMIT).expect("listed");
+            assert_eq!(tags.items, []);
+            assert_eq!(referrers().expect("listed").items, [put.digest]);
+        },
+    );
+}
+
+#[test]
+fn an_untagging_that_dies_anywhere_leaves_the_tag_or_none() {
+    let put = signature();
+    crash_after_each_step(
+        |fixture| fixture.tree.put_manifest(&name(), &put).expect("put"),
+        |tree| tree.delete_tag(&name(), &tag("v1")),
+        |tree, act| {
+            let exists = tree.read_manifest(&name(), &tag("v1").into()).is_ok();
+            assert_eq!(act(tree).is_ok(), exists);
+            let tags = tree.list_tags(&name(), None, LIMIT).expect("listed");
+            assert_eq!(tags.items, [tag("latest")]);
+        },
+    );
+}
+
+#[test]
+fn a_finish_that_dies_anywhere_leaves_the_session_or_the_blob() {
+    let digest = sha256(b"blob");
+    for step in 0.. {
+        let fixture = Fixture::new();
+        let id = fixture.upload(b"blob");
+        let (result, steps) = script::run(Some(Fault::DiesAfter(step)), || {
+            fixture.tree.finish_upload(&name(), &id, &digest)
+        });
+        let tree = fixture.restarted();
+        match tree.finish_upload(&name(), &id, &digest) {
+            Ok(()) => assert_eq!(tree.stat_blob(&name(), &digest).expect("a blob"), 4),
+            // Moved, perhaps linked; if not, the client pushes again.
+            Err(StorageError::UploadUnknown) => {
+                assert!(tree.content_len(&digest).expect("read").is_some());
+                let again = fixture.upload(b"blob");
+                tree.finish_upload(&name(), &again, &digest)
+                    .expect("finished");
+                assert_eq!(tree.stat_blob(&name(), &digest).expect("a blob"), 4);
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+        if steps.len() < step {
+            result.expect("nothing was in its way");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_mount_that_dies_anywhere_can_be_repeated() {
+    let digest = sha256(b"blob");
+    let other: RepositoryName = "other/place".parse().expect("a name");
+    crash_after_each_step(
+        |fixture| {
+            let id = fixture.upload(b"blob");
+            fixture
+                .tree
+                .finish_upload(&name(), &id, &digest)
+                .expect("finished");
+        },
+        |tree| tree.mount_blob(&other, &digest, Some(&name())),
+        |tree, act| {
+            match tree.stat_blob(&other, &digest) {
+                Ok(len) => assert_eq!(len, 4),
+                Err(error) => assert!(matches!(error, StorageError::BlobUnknown), "{error:?}"),
+            }
+            act(tree).expect("repeated");
+            assert_eq!(tree.stat_blob(&other, &digest).expect("mounted"), 4);
+        },
+    );
+}
+
+#[test]
+fn a_sync_that_fails_ends_the_session() {
+    let fixture = Fixture::new();
+    let id = fixture.upload(b"blob");
+    let digest = sha256(b"blob");
+    let finish = || fixture.tree.finish_upload(&name(), &id, &digest);
+    let (result, _) = script::run(Some(Fault::Fails("sync_file")), finish);
+    assert!(
+        matches!(result, Err(StorageError::Backend { .. })),
+        "{result:?}"
+    );
+    // A second try would find nothing wrong.
+    let result = finish();
+    assert!(
+        matches!(result, Err(StorageError::UploadUnknown)),
+        "{result:?}"
+    );
+    assert_eq!(fixture.tree.content_len(&digest).expect("read"), None);
+}
+
+#[test]
+fn a_full_disk_leaves_what_was_there_and_no_temporary_files() {
+    let mut old = PutManifest::new(
+        sha256(br#"{"schemaVersion":2}"#),
+        MediaType::OCI_MANIFEST,
+        Bytes::from_static(br#"{"schemaVersion":2}"#),
+    );
+    old.tags = vec![tag("v1")];
+    for operation in ["create_dir", "create_file", "write", "sync_file", "rename"] {
+        let fixture = Fixture::new();
+        fixture.tree.put_manifest(&name(), &old).expect("put");
+        let (result, _) = script::run(Some(Fault::Fails(operation)), || {
+            fixture.tree.put_manifest(&name(), &signature())
+        });
+        let error = result.expect_err("the disk is full");
+        let kind = std::error::Error::source(&error)
+            .and_then(std::error::Error::source)
+            .and_then(|source| source.downcast_ref::<std::io::Error>())
+            .map(std::io::Error::kind);
+        assert_eq!(kind, Some(std::io::ErrorKind::StorageFull));
+        let tree = fixture.restarted();
+        let read = tree.read_manifest(&name(), &tag("v1").into());
+        assert_eq!(read.expect("as before").bytes, old.bytes);
+        assert_eq!(temporary_files(fixture.dir.path()), 0, "{operation}");
+        tree.put_manifest(&name(), &signature())
+            .expect("room again");
+    }
+}
+
+fn temporary_files(dir: &Path) -> usize {
+    fs::read_dir(dir)
+        .expect("listed")
+        .map(|entry| entry.expect("an entry"))
+        .map(|entry| match entry.path().is_dir() {
+            true => temporary_files(&entry.path()),
+            false => usize::from(layout::is_temporary(&entry.file_name())),
+        })
+        .sum()
+}
+
+#[test]
+fn a_failure_names_the_operation_the_path_and_the_uid() {
+    let fixture = Fixture::new();
+    let repositories = fixture.tree.layout.repositories();
+    fs::write(&repositories, "in the way").expect("written");
+    let error = fixture
+        .tree
+        .start_upload(&name(), Algorithm::Sha256)
+        .expect_err("a file is in the way");
+    let source = std::error::Error::source(&error).expect("what failed");
+    let uid = rustix::process::geteuid().as_raw();
+    let text = source.to_string();
+    assert!(text.starts_with("cannot create "), "{text}");
+    assert!(text.contains(&*repositories.to_string_lossy()), "{text}");
+    assert!(text.ends_with(&format!("as uid {uid}")), "{text}");
+    assert!(
+        source
+            .source()
+            .is_some_and(|source| source.is::<std::io::Error>())
+    );
+}

@@ -1,0 +1,146 @@
+//! What every blocking task works on: the tree, and small things that they share.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use registry_spec::storage::StorageError;
+use registry_spec::types::{Digest, RepositoryName};
+
+use super::atomic;
+use super::error::At;
+use super::layout::{self, Layout};
+
+/// Longer than any link; what is longer is not one.
+const MAX_LINK_LEN: u64 = 1024;
+
+/// The methods that answer requests are in the file of their resource.
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub(super) layout: Layout,
+    warned: Warned,
+}
+
+impl Tree {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self {
+            layout: Layout::new(root),
+            warned: Warned::default(),
+        }
+    }
+
+    /// Reads the link in `dir`. One that is empty or cut short, as a crash of
+    /// another program leaves it, is as good as absent.
+    pub(super) fn read_link(&self, dir: &Path) -> Result<Option<Digest>, StorageError> {
+        let path = layout::link(dir);
+        let mut text = Vec::new();
+        let read =
+            File::open(&path).and_then(|file| file.take(MAX_LINK_LEN).read_to_end(&mut text));
+        if read.if_present("read", &path)?.is_none() {
+            return Ok(None);
+        }
+        let digest = std::str::from_utf8(&text)
+            .ok()
+            .and_then(|text| text.trim().parse().ok());
+        if digest.is_none() {
+            self.warn_once(&path, "not a link, taken as absent");
+        }
+        Ok(digest)
+    }
+
+    /// Writes the link in `dir`, durably. Distribution accepts no newline.
+    pub(super) fn write_link(&self, dir: &Path, digest: &Digest) -> Result<(), StorageError> {
+        atomic::write_unless_same(&layout::link(dir), digest.to_string().as_bytes())
+    }
+
+    /// The length of some content, if its bytes are there.
+    pub(super) fn content_len(&self, digest: &Digest) -> Result<Option<u64>, StorageError> {
+        let path = self.layout.blob_data(digest);
+        let metadata = fs::metadata(&path).if_present("read", &path)?;
+        Ok(metadata.and_then(|metadata| self.present_len(digest, &path, &metadata)))
+    }
+
+    /// Opens some content, if its bytes are there; with its length.
+    pub(super) fn open_content(
+        &self,
+        digest: &Digest,
+    ) -> Result<Option<(File, u64)>, StorageError> {
+        let path = self.layout.blob_data(digest);
+        let Some(file) = File::open(&path).if_present("open", &path)? else {
+            return Ok(None);
+        };
+        let metadata = file.metadata().at("read", &path)?;
+        Ok(self
+            .present_len(digest, &path, &metadata)
+            .map(|len| (file, len)))
+    }
+
+    fn present_len(&self, digest: &Digest, path: &Path, metadata: &fs::Metadata) -> Option<u64> {
+        if !metadata.is_file() {
+            return None;
+        }
+        // A power cut leaves files without their bytes; as they are absent,
+        // the next push brings them back.
+        if metadata.len() == 0 && *digest != Digest::of(digest.algorithm(), b"") {
+            self.warn_once(path, "empty, taken as absent");
+            return None;
+        }
+        Some(metadata.len())
+    }
+
+    /// Waits until no other task, and no other process, changes manifests or
+    /// tags of the repository; lasts until the file is dropped.
+    ///
+    /// A file of its own, opened for writing, so that it works on NFS too; and
+    /// one per repository, since deleting a manifest takes any number of tags
+    /// with it. Readers never wait for it.
+    pub(super) fn lock(&self, name: &RepositoryName) -> Result<File, StorageError> {
+        let path = self.layout.lock(name);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        loop {
+            atomic::create_dirs(layout::parent(&path)).at("create", layout::parent(&path))?;
+            let file = match options.open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                result => result.at("open", &path)?,
+            };
+            match file.lock() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result.at("lock", &path)?,
+            }
+            // Somebody may have removed the repository while we waited.
+            if atomic::is_at(&file, &path).at("read", &path)? {
+                return Ok(file);
+            }
+        }
+    }
+
+    /// Logs a fault of the tree at its first sight.
+    pub(super) fn warn_once(&self, path: &Path, fault: &'static str) {
+        if self.warned.is_first(path) {
+            tracing::warn!(path = %path.display(), "{fault}");
+        }
+    }
+}
+
+/// The paths that have been complained about.
+#[derive(Debug, Default)]
+struct Warned(Mutex<HashSet<PathBuf>>);
+
+impl Warned {
+    /// A tree with more faults than this has them logged more than once.
+    const CAPACITY: usize = 1024;
+
+    fn is_first(&self, path: &Path) -> bool {
+        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if paths.contains(path) {
+            return false;
+        }
+        if paths.len() >= Self::CAPACITY {
+            paths.clear();
+        }
+        paths.insert(path.to_path_buf())
+    }
+}

@@ -1,0 +1,88 @@
+//! Storage backends for [`registry_spec`], in CNCF Distribution's own layout,
+//! so that a registry can take over what `registry:2` has written, and hand it
+//! back.
+//!
+//! [`FileSystem`] keeps everything in a directory tree. It is there on Unix
+//! only, since it relies on renames over open files and on syncing directories.
+//!
+//! # The tree
+//!
+//! ```text
+//! <root>/docker/registry/v2/
+//! ├── blobs/<alg>/<hh>/<hex>/data            content of blobs and manifests
+//! └── repositories/<name>/
+//!     ├── _layers/<alg>/<hex>/link           a blob belongs to the repository
+//!     ├── _manifests/
+//!     │   ├── revisions/<alg>/<hex>/link     so does a manifest
+//!     │   └── tags/<tag>/
+//!     │       ├── current/link               where the tag stands
+//!     │       └── index/<alg>/<hex>/link     where it ever stood
+//!     ├── _uploads/<id>/                     upload sessions
+//!     │   ├── data, startedat
+//!     │   └── hashstate.json                 ours: the hash so far
+//!     └── _referrers/                        ours: derived, may be deleted
+//!         ├── <subject>/<referrer>/link      two levels each: <alg>/<hex>
+//!         ├── indexed
+//!         └── lock
+//! ```
+//!
+//! A link is a file that holds a digest. Existence is the presence of `data`,
+//! never of a link. Distribution walks past what is ours.
+//!
+//! # What survives a power cut
+//!
+//! A method's acknowledgement means that what it did is on the disk, as far as
+//! the disk and its file system keep what they promise about `fsync`. Each
+//! line is durable before the next begins:
+//!
+//! | push of a blob | push of a manifest | delete of a manifest |
+//! |---|---|---|
+//! | `data` is synced | its bytes, as a blob | each tag at it: `current/link`, then the rest |
+//! | its new directories are synced in their parents | the link in `revisions` | the link in `revisions` |
+//! | `data` is renamed to its place, the directory synced | its entry among the referrers (not synced, see below) | its entry among the referrers |
+//! | the link in `_layers` | per tag `index/…/link`, then `current/link` | |
+//!
+//! Small files are written beside their place, synced, renamed, and their
+//! directory is synced: a reader sees the old content or the new. What a crash
+//! leaves half-way is content that nothing refers to, `*.tmp` files, or an
+//! upload session; readers pass over all of these.
+//!
+//! # What is not promised
+//!
+//! * **Upload sessions** are not synced before they are finished. After a
+//!   power cut a session may be shorter than it was reported, or gone. Its
+//!   hash is then computed anew from what is stored.
+//! * **The referrers index** is not synced either; it is checked against the
+//!   manifests once per boot, and completed after another program has written.
+//! * **A reader may be ahead of the disk**: between a rename and the sync of
+//!   its directory, content is seen that a power cut at that moment takes back.
+//! * **A disk that loses writes without a reboot** (a USB drive pulled out and
+//!   put back, say) may have a session's saved hash cover bytes that it lost.
+//! * **File systems without a journal** may lose new directories whose creator
+//!   was killed before it had synced them.
+//! * **Garbage collection by Distribution** must not run beside pushes; that
+//!   is Distribution's own rule, and nothing here makes up for it.
+//! * **Distribution writing at the same time** takes no lock: conditional
+//!   pushes and deletes are atomic among processes that use this crate only.
+//! * Locks are `flock`s. A file system that has none cannot be pushed to.
+//!
+//! # Example
+//!
+//! ```
+//! use registry_storage::FileSystem;
+//! use registry_storage::filesystem::Access;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let root = tempfile::tempdir()?;
+//! let storage = FileSystem::new(root.path());
+//! if let Access::ReadOnly { reason } = storage.prepare().await? {
+//!     eprintln!("pulls only: {reason}");
+//! }
+//! # Ok(()) }
+//! ```
+
+#[cfg(unix)]
+pub mod filesystem;
+
+#[cfg(unix)]
+pub use filesystem::FileSystem;
