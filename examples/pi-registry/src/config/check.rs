@@ -1,0 +1,111 @@
+//! Unknown, ignored and refused keys, before any value is read.
+
+use super::error::ConfigError;
+use super::node::{Node, Value};
+use super::schema::{self, Support};
+
+/// Walks the tree and returns the warnings, one line each.
+///
+/// # Errors
+/// At the first key that is refused, or a value where a map belongs.
+pub(super) fn check(root: &Node) -> Result<Vec<String>, ConfigError> {
+    let mut warnings = Vec::new();
+    walk("", root, None, &mut warnings)?;
+    Ok(warnings)
+}
+
+/// `inherited` is the entry of the nearest ancestor that has one.
+fn walk(
+    key: &str,
+    node: &Node,
+    inherited: Option<Support>,
+    warnings: &mut Vec<String>,
+) -> Result<(), ConfigError> {
+    let own = schema::support(key);
+    if schema::has_children(key) {
+        let children = match &node.value {
+            Value::Null => return Ok(()),
+            Value::Map(children) => children,
+            _ => return Err(ConfigError::value(name(key), node, "a map of keys")),
+        };
+        for (child, node) in children {
+            let path = match key {
+                "" => child.clone(),
+                key => format!("{key}.{child}"),
+            };
+            walk(&path, node, own.or(inherited), warnings)?;
+        }
+        return Ok(());
+    }
+    match own.or(inherited) {
+        Some(Support::Used) => {}
+        Some(Support::Ignored(_) | Support::Refused) if node.is_off() => {}
+        Some(Support::Ignored(why)) => {
+            warnings.push(format!("{}: {key} is ignored: {why}", node.source));
+        }
+        Some(Support::Refused | Support::RefusedIfPresent) => {
+            return Err(ConfigError::unsupported(key, &node.source));
+        }
+        None => return unknown(key, node, warnings),
+    }
+    Ok(())
+}
+
+/// An unknown key only deserves a warning, unless it stands where a storage
+/// driver is named, or looks like a misspelt key whose ignoring would open the
+/// registry or change what it does.
+fn unknown(key: &str, node: &Node, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+    let (parent, last) = key.rsplit_once('.').unwrap_or(("", key));
+    let source = &node.source;
+    let Some(near) = nearest(last, schema::children(parent)) else {
+        if parent == "storage" {
+            return Err(ConfigError::at(
+                source,
+                format_args!("storage driver {last:?} is unknown: expected filesystem"),
+            ));
+        }
+        warnings.push(format!("{source}: {key} is unknown and ignored"));
+        return Ok(());
+    };
+    let meant = match parent {
+        "" => near.to_owned(),
+        parent => format!("{parent}.{near}"),
+    };
+    let matters = matches!(
+        schema::support(&meant),
+        Some(Support::Refused | Support::RefusedIfPresent)
+    );
+    if matters || parent == "storage" {
+        return Err(ConfigError::at(
+            source,
+            format_args!("{key} is unknown: did you mean {meant}? Correct or remove it"),
+        ));
+    }
+    warnings.push(format!(
+        "{source}: {key} is unknown and ignored: did you mean {meant}?"
+    ));
+    Ok(())
+}
+
+/// The known name that `word` is probably a slip or an abbreviation of.
+fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    /// A shorter start, such as `s`, stands for too much.
+    const SHORTEST_ABBREVIATION: usize = 4;
+    let word = word.to_ascii_lowercase();
+    known
+        .map(|name| (strsim::damerau_levenshtein(&word, name), name))
+        .filter(|&(distance, name)| {
+            distance * 3 <= name.len().max(word.len())
+                || word.len() >= SHORTEST_ABBREVIATION && name.starts_with(&word)
+        })
+        .min()
+        .map(|(_, name)| name)
+}
+
+fn name(key: &str) -> &str {
+    if key.is_empty() {
+        "the configuration"
+    } else {
+        key
+    }
+}

@@ -1,0 +1,60 @@
+//! Typed values out of the tree, by dotted key.
+
+use std::time::Duration;
+
+use super::duration;
+use super::error::ConfigError;
+use super::node::{Node, Value};
+
+/// The text of a key; absent, null and empty are all `None`.
+pub(super) fn text<'a>(
+    root: &'a Node,
+    key: &str,
+    expected: &str,
+) -> Result<Option<(&'a str, &'a Node)>, ConfigError> {
+    let Some(node) = root.at(key) else {
+        return Ok(None);
+    };
+    match &node.value {
+        Value::Scalar(text) if text.is_empty() => Ok(None),
+        Value::Scalar(text) => Ok(Some((text, node))),
+        _ => Err(ConfigError::value(key, node, expected)),
+    }
+}
+
+/// A text that `parse` understands.
+pub(super) fn parsed<T>(
+    root: &Node,
+    key: &str,
+    expected: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, ConfigError> {
+    let Some((text, node)) = text(root, key, expected)? else {
+        return Ok(None);
+    };
+    match parse(text) {
+        Some(value) => Ok(Some(value)),
+        None => Err(ConfigError::value(key, node, expected)),
+    }
+}
+
+/// A truth value, quoted or not, in the words of YAML 1.1 as well.
+pub(super) fn boolean(root: &Node, key: &str) -> Result<Option<bool>, ConfigError> {
+    parsed(root, key, "true or false", |text| {
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "y" => Some(true),
+            "false" | "no" | "off" | "n" => Some(false),
+            _ => None,
+        }
+    })
+}
+
+/// A duration in Go's form.
+pub(super) fn duration(root: &Node, key: &str) -> Result<Option<Duration>, ConfigError> {
+    parsed(
+        root,
+        key,
+        "a duration such as 30s, 1m30s or 168h",
+        duration::parse,
+    )
+}

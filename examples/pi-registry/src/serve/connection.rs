@@ -1,0 +1,161 @@
+//! One connection: HTTP/1.1, or HTTP/2 when the client starts with its preface.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, Version, header};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use registry_spec::BoxError;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tower_service::Service;
+
+use super::body::{Lingers, RequestBody, ResponseBody};
+use super::meter::{Exchange, Meter, Metered, Verdict};
+
+/// How long a peer may be silent. Nothing limits how long a transfer takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// A connection without a request, and a request's head from its first
+    /// chance on. Default: 120 s. It must be longer than a proxy in front
+    /// keeps its own idle connections (90 s in Traefik and Go, 60 s in nginx
+    /// and cloud balancers), or the proxy sends a request into a connection
+    /// that is just being closed and answers 502.
+    pub idle: Duration,
+    /// A request whose client stopped sending its body, or stopped taking the
+    /// response. Default: 5 min, as long as the kubelet waits for progress.
+    pub stall: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(120),
+            stall: Duration::from_secs(300),
+        }
+    }
+}
+
+/// The client's address; each request carries it among its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peer(pub SocketAddr);
+
+/// How hyper is to talk.
+pub(super) fn protocol(timeouts: &Timeouts) -> Builder<TokioExecutor> {
+    const KIB: usize = 1024;
+    const MIB: u32 = 1024 * 1024;
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // hyper starts this clock when the previous response is done, so it
+        // is the keep-alive time too and must not be shorter than `idle`.
+        .header_read_timeout(timeouts.idle)
+        // Bounds a request's head, and the memory of a connection: hyper
+        // keeps one such buffer for each direction.
+        .max_buf_size(128 * KIB);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        // The protocol's default of 64 KiB holds an upload to 64 KiB in each
+        // round trip.
+        .initial_stream_window_size(MIB)
+        .initial_connection_window_size(4 * MIB)
+        .max_concurrent_streams(128)
+        .max_header_list_size(64 * KIB as u32)
+        .max_send_buf_size(128 * KIB);
+    builder
+}
+
+/// Serves one connection until it ends, stalls, or drains after `stopping`.
+pub(super) async fn run<I, S, B>(
+    io: I,
+    peer: SocketAddr,
+    service: S,
+    builder: Arc<Builder<TokioExecutor>>,
+    timeouts: Timeouts,
+    mut stopping: watch::Receiver<bool>,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let meter = Arc::new(Meter::new());
+    let io = TokioIo::new(Metered::new(io, Arc::clone(&meter)));
+    let exchanges = Arc::clone(&meter);
+    let per_request = service_fn(move |request: Request<Incoming>| {
+        let exchange = Exchange::begin(&exchanges);
+        let lingers = if request.version() >= Version::HTTP_2 {
+            // A stream ends without touching the others of its connection.
+            Lingers::Never
+        } else if request.headers().contains_key(header::EXPECT) {
+            Lingers::OnceAsked
+        } else {
+            Lingers::Always
+        };
+        let mut request = request.map(|body| RequestBody::new(body, timeouts.stall, lingers));
+        request.extensions_mut().insert(Peer(peer));
+        let mut service = service.clone();
+        async move {
+            poll_fn(|cx| service.poll_ready(cx)).await?;
+            let response = service.call(request).await?;
+            Ok::<_, Infallible>(response.map(|body| ResponseBody::new(body, exchange)))
+        }
+    });
+    let mut connection = pin!(builder.serve_connection(io, per_request));
+    let mut closing = false;
+    let mut drain = pin!(async move {
+        // The server has gone: nobody is left to wait for, so end as well.
+        let _ = stopping.wait_for(|&stop| stop).await;
+    });
+    let mut draining = false;
+    loop {
+        let next_look = match meter.verdict(&timeouts) {
+            Verdict::Wait(until) => until,
+            Verdict::Idle if !closing => {
+                // Says goodbye in HTTP/2, and closes an HTTP/1 connection
+                // that has sent nothing yet. What is left after the same time
+                // again is cut.
+                closing = true;
+                connection.as_mut().graceful_shutdown();
+                meter.touch();
+                continue;
+            }
+            Verdict::Idle => break,
+            Verdict::Stalled => {
+                tracing::info!(%peer, "connection cut: the client takes no more of the response");
+                break;
+            }
+        };
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    // A client that goes away is everyday.
+                    tracing::debug!(%peer, ?error, "connection ended with an error");
+                }
+                break;
+            }
+            () = &mut drain, if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = tokio::time::sleep_until(next_look) => {}
+        }
+    }
+}

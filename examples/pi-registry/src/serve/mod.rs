@@ -1,0 +1,144 @@
+//! The HTTP server: accepts connections, serves them, and drains them at the
+//! end.
+//!
+//! | limit | value | why |
+//! |---|---|---|
+//! | idle connection, request head | 120 s | longer than proxies in front keep theirs |
+//! | silence in a body, either way | 5 min | a transfer may take hours, but must move |
+//! | HTTP/1 head and buffers | 128 KiB each way | memory per connection is a constant |
+//! | HTTP/2 | 128 streams, 1 MiB window each, 4 MiB together, 64 KiB of headers | uploads at full speed within bounds |
+//!
+//! A stalled download is found by looking at the whole connection: on HTTP/2,
+//! one stream that takes nothing beside others that move is not cut. It holds
+//! an open file and nothing else.
+
+mod bind;
+mod body;
+mod connection;
+mod meter;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use registry_spec::BoxError;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tower_service::Service;
+
+pub use bind::{BindError, bind};
+pub use body::{BodyIdle, RequestBody};
+pub use connection::{Peer, Timeouts};
+
+/// How long to rest after the system refused a connection, for want of file
+/// descriptors or memory: both come back only when something ends.
+const ACCEPT_REST: Duration = Duration::from_secs(1);
+
+/// How long to wait for connections that are cut.
+const CUT: Duration = Duration::from_secs(1);
+
+/// Serves until `stop`, then lets what is in flight finish, until `give_up`.
+///
+/// Connections without a request are closed at once. Returns how many were cut
+/// in the end.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    timeouts: Timeouts,
+    stop: impl Future<Output = ()>,
+    give_up: impl Future<Output = ()>,
+) -> usize
+where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let builder = Arc::new(connection::protocol(&timeouts));
+    let (stopping, watch_stopping) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            (stream, peer) = accept(&listener) => {
+                connections.spawn(connection::run(
+                    stream,
+                    peer,
+                    service.clone(),
+                    Arc::clone(&builder),
+                    timeouts,
+                    watch_stopping.clone(),
+                ));
+            }
+            Some(ended) = connections.join_next() => report(ended),
+        }
+    }
+    drop(listener);
+    stopping.send_replace(true);
+    let mut give_up = pin!(give_up);
+    loop {
+        tokio::select! {
+            biased;
+            ended = connections.join_next() => match ended {
+                Some(ended) => report(ended),
+                None => return 0,
+            },
+            () = &mut give_up => break,
+        }
+    }
+    let cut = connections.len();
+    // Waits for them, so that each still writes its line into the log; but
+    // not for one whose thread hangs in a file system that does not answer.
+    let _ = tokio::time::timeout(CUT, connections.shutdown()).await;
+    cut
+}
+
+/// The next connection. A failure to accept is logged and never ends the server.
+async fn accept(listener: &TcpListener) -> (TcpStream, std::net::SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                // A response's head and body are separate writes; waiting to
+                // join them costs a round trip. Fails only for a dead socket.
+                let _ = stream.set_nodelay(true);
+                return (stream, peer);
+            }
+            // The client was gone before we looked.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted
+                        | io::ErrorKind::ConnectionReset
+                        | io::ErrorKind::ConnectionRefused
+                ) => {}
+            Err(error) => {
+                tracing::error!(
+                    %error,
+                    "cannot accept connections, trying again in a second"
+                );
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+/// A task that panicked has taken its own connection with it, nothing else.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection failed");
+    }
+}
