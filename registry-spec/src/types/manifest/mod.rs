@@ -101,10 +101,11 @@ impl Manifest {
         if content_type.is_some_and(MediaType::is_docker_schema1) {
             return Err(ManifestError::DockerSchema1);
         }
+        let malformed = |source: BoxError| ManifestError::Malformed { source };
+        // Fields that are skipped would not be checked for it otherwise.
+        let text = std::str::from_utf8(bytes).map_err(|error| malformed(error.into()))?;
         let Object(document): Object<Document> =
-            serde_json::from_slice(bytes).map_err(|error| ManifestError::Malformed {
-                source: error.into(),
-            })?;
+            serde_json::from_str(text).map_err(|error| malformed(error.into()))?;
         document.check_version()?;
         let media_type = document.agreed_media_type(content_type)?;
         if document.has_manifests() && (document.config.is_some() || document.layers.is_some()) {
@@ -285,7 +286,7 @@ impl Document {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// Not JSON, or a field has the wrong form.
+    /// Not JSON in UTF-8, or a field has the wrong form.
     #[error("malformed manifest")]
     Malformed {
         /// Where and why, by line and column.

@@ -275,6 +275,11 @@ fn what_is_not_a_manifest_is_refused_with_its_reason() {
         let error = parse(header.as_ref(), &document).expect_err(case);
         assert!(check(&error), "{case}: {error:?}");
     }
+    let latin1 = b"{\"schemaVersion\":2,\"manifests\":[],\"note\":\"\xe9\"}";
+    assert!(matches!(
+        Manifest::parse(None, latin1),
+        Err(E::Malformed { .. })
+    ));
     let twice = br#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#;
     assert!(matches!(
         Manifest::parse(None, twice),

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Every script of this folder, one after the other, and the sum of what they say.
+#
+#   all.sh            everything; see lib.sh for the variables that choose the program under test
+#   all.sh tools      only installs what the scripts need
+#   all.sh NAME...    only these: conformance clients crash storage_faults memory
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+if [[ ${1:-} == tools ]]; then
+    # shellcheck source=lib.sh
+    source ./lib.sh
+    need curl jq ss openssl tar gzip mount docker dockerd containerd ctr podman skopeo conformance crane
+    exit 0
+fi
+
+scripts=("$@")
+((${#scripts[@]})) || scripts=(conformance clients crash storage_faults memory)
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+passed=0 failed=0 summaries=()
+for script in "${scripts[@]}"; do
+    echo "=== $script.sh"
+    began=$SECONDS status=0
+    bash "$script.sh" 2>&1 | tee "$out" || status=$?
+    read -r p f < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$out" | tail -n 1; echo '0 0')
+    # A script that ends early has failed, whatever its scenarios said until then.
+    if ((status != 0 && f == 0)); then f=1; fi
+    passed=$((passed + p)) failed=$((failed + f))
+    summaries+=("$(printf '%-15s %3d passed, %d failed, %d s' "$script" "$p" "$f" $((SECONDS - began)))")
+done
+echo '=== all'
+printf '%s\n' "${summaries[@]}"
+echo "$passed passed, $failed failed"
+((failed == 0 && passed > 0))

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# The most memory that the server ever held, with eight pushes and then 32 pulls of 128 MiB each at once.
+#
+#   memory.sh [LIMIT_MIB]    fails above the limit (default 64), so a body that is held in memory shows at once
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need curl jq ss openssl
+
+LIMIT=${1:-64}
+PUSHES=8
+PULLS=32
+MIB=128
+
+# The clients' side is kept in memory where there is room, so that the disk belongs to the server.
+CLIENT_DIR=$WORK/client
+if [[ $(df --output=avail -m /dev/shm 2>/dev/null | tail -n 1) -gt $((PUSHES * MIB + 200)) ]]; then
+    CLIENT_DIR=$(mktemp -d /dev/shm/rc.XXXXXX)
+    MORE_FOLDERS+=("$CLIENT_DIR")
+fi
+mkdir -p "$CLIENT_DIR"
+
+# peak: VmHWM in MiB, rounded up.
+peak() { awk '/^VmHWM:/ { print int(($2 + 1023) / 1024) }' "/proc/$REGISTRY_PID/status"; }
+
+# from_now_on: the kernel starts its high-water mark again at what is resident.
+from_now_on() { echo 5 >"/proc/$REGISTRY_PID/clear_refs"; }
+
+# Half of them as docker pushes (one request without a length), half as containerd does (one PUT with a length).
+push() {
+    local number=$1 file=$CLIENT_DIR/$1 digest url
+    digest=$(cat "$file.digest")
+    if ((number % 2)); then
+        expect "push $number" 201 "$(push_blob "memory/$number" "$file" "$digest")"
+    else
+        url=$(upload_url "memory/$number")
+        url=$(curl -fsS -o /dev/null -D - -X PATCH -H 'Content-Type: application/octet-stream' -H 'Transfer-Encoding: chunked' \
+            -H 'Expect:' -T "$file" "$url" | tr -d '\r' | sed -n 's/^location: //Ip')
+        [[ $url != /* ]] || url=http://$HOST$url
+        expect "push $number" 201 \
+            "$(curl -s -o /dev/null -w '%{http_code}' -X PUT -H 'Content-Length: 0' "$(with_digest "$url" "$digest")")"
+    fi
+}
+
+# The rate makes sure that all pulls are open at the same time, and that the server waits for slow readers. Only two are
+# hashed, because the clients share the machine's cores with the server.
+pull() {
+    local number=$1 blob=$((1 + $1 % PUSHES)) digest url
+    digest=$(cat "$CLIENT_DIR/$blob.digest")
+    url=http://$HOST/v2/memory/$blob/blobs/$digest
+    if ((number <= 2)); then
+        expect "pull $number" "$digest" "$(hash_of "$url")"
+    else
+        expect "pull $number" "200 $((MIB << 20))" \
+            "$(curl -sS --limit-rate 30M -o /dev/null -w '%{http_code} %{size_download}' "$url")"
+    fi
+}
+
+# at_once FUNCTION COUNT
+at_once() {
+    local i pids=()
+    for ((i = 1; i <= $2; i++)); do
+        "$1" "$i" &
+        pids+=($!)
+    done
+    wait_all "${pids[@]}"
+}
+
+under_limit() { (($1 <= LIMIT)) || { echo "$1 MiB, the limit is $LIMIT MiB" && return 1; }; }
+
+for ((i = 1; i <= PUSHES; i++)); do
+    noise "memory $i" $((MIB << 20)) >"$CLIENT_DIR/$i"
+    digest_of "$CLIENT_DIR/$i" >"$CLIENT_DIR/$i.digest"
+done
+registry_start "$WORK/data"
+idle=$(peak)
+from_now_on
+scenario memory "$PUSHES pushes of $MIB MiB at once" at_once push "$PUSHES"
+pushing=$(peak)
+from_now_on
+scenario memory "$PULLS pulls of $MIB MiB at once" at_once pull "$PULLS"
+pulling=$(peak)
+echo "most memory in MiB: idle $idle, $PUSHES pushes $pushing, $PULLS pulls $pulling"
+scenario memory "$pushing MiB while pushing, at most $LIMIT" under_limit "$pushing"
+scenario memory "$pulling MiB while pulling, at most $LIMIT" under_limit "$pulling"
+summary
