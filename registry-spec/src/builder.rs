@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::auth::Authorizer;
+use crate::base_url::BaseUrl;
 use crate::observer::{Observer, Silent};
 use crate::service::{Registry, Shared};
 use crate::storage::Storage;
@@ -33,6 +34,8 @@ impl RegistryBuilder {
                 deletes: Deletes::default(),
                 validation: Validation::default(),
                 limits: Limits::default(),
+                base_url: BaseUrl::default(),
+                read_only: false,
             },
         }
     }
@@ -59,6 +62,19 @@ impl RegistryBuilder {
     /// The sizes of things. Default: see [`Limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.shared.limits = limits;
+        self
+    }
+
+    /// What goes before `/v2/…` in `Location` and `Link`. Default: nothing.
+    pub fn base_url(mut self, base_url: BaseUrl) -> Self {
+        self.shared.base_url = base_url;
+        self
+    }
+
+    /// Whether everything but pulling is refused with 405 `UNSUPPORTED`, as
+    /// while storage is being moved. Default: `false`.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.shared.read_only = read_only;
         self
     }
 
@@ -131,9 +147,11 @@ pub struct Limits {
     /// ([end-7](https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-manifests)),
     /// and clients refuse to read more.
     pub manifest_bytes: usize,
-    /// Most items in one page of a list, also when none or a larger `n` is
-    /// asked for. Default: 1000, as CNCF Distribution's.
+    /// Most tags, or referrers, in one page of a list, also when none or a
+    /// larger `n` is asked for. Default: 1000, as CNCF Distribution's.
     pub page_items: usize,
+    /// The same for the repositories of a page of the catalog.
+    pub catalog_items: usize,
     /// Largest list of referrers in bytes; longer ones are paged. Default:
     /// 4 MiB less some slack, the most that clients read.
     pub referrers_bytes: usize,
@@ -145,6 +163,7 @@ impl Default for Limits {
         Self {
             manifest_bytes: 4 * MIB,
             page_items: 1000,
+            catalog_items: 1000,
             referrers_bytes: 4 * MIB - 16 * 1024,
         }
     }

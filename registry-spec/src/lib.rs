@@ -61,6 +61,7 @@
 //! }
 //! ```
 
+mod base_url;
 mod body;
 mod builder;
 mod error;
@@ -78,6 +79,7 @@ pub mod storage;
 pub mod types;
 
 pub use auth::{AllowAll, Authorizer};
+pub use base_url::{BaseUrl, BaseUrlError};
 pub use body::Body;
 pub use builder::{Deletes, Limits, RegistryBuilder, Validation};
 pub use error::{Error, ErrorCode};

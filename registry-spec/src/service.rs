@@ -13,9 +13,10 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tower_service::Service;
 
 use crate::auth::{AuthError, AuthRequest, Authorizer, Credentials, Grant};
+use crate::base_url::BaseUrl;
 use crate::body::{Body, Payload};
 use crate::builder::{Deletes, Limits, RegistryBuilder, Validation};
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
 use crate::handler::{self, Call};
 use crate::observer::{Failure, Observer};
 use crate::route::Route;
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) deletes: Deletes,
     pub(crate) validation: Validation,
     pub(crate) limits: Limits,
+    pub(crate) base_url: BaseUrl,
+    pub(crate) read_only: bool,
 }
 
 impl Registry {
@@ -63,6 +66,9 @@ impl Shared {
     async fn respond(&self, request: &Parts, payload: Payload) -> Result<Response<Body>, Error> {
         let route = Route::parse(&request.method, &request.uri)?;
         let grant = self.authorize(&route, request).await?;
+        if self.read_only && !route.is_pull() {
+            return Err(read_only());
+        }
         let call = Call {
             shared: self,
             grant: &grant,
@@ -185,6 +191,14 @@ where
             async move { shared.handle(request, payload).await },
         ))
     }
+}
+
+fn read_only() -> Error {
+    Error::new(
+        ErrorCode::Unsupported,
+        "the registry is read-only for the time being",
+    )
+    .with_header(header::ALLOW, HeaderValue::from_static("GET, HEAD"))
 }
 
 /// The future of a response.

@@ -3,7 +3,7 @@
 use http::{Response, header};
 use serde_json::json;
 
-use super::{Call, json as json_response, link_next};
+use super::{Call, json as json_response};
 use crate::auth::Access;
 use crate::body::Body;
 use crate::error::Error;
@@ -22,12 +22,13 @@ pub(crate) fn welcome() -> Response<Body> {
 }
 
 /// Most pages of the storage's list that are looked through for one answer, of
-/// [`Limits::page_items`](crate::Limits) each.
+/// [`Limits::catalog_items`](crate::Limits) each.
 const MOST_PAGES: usize = 64;
 
 /// `GET /v2/_catalog`: the repositories that the caller may pull from.
 pub(crate) async fn catalog(call: &Call<'_>, query: CatalogQuery) -> Result<Response<Body>, Error> {
-    let limit = call.page_size(query.n);
+    let most = call.shared.limits.catalog_items;
+    let limit = call.page_size(query.n, most);
     let mut visible: Vec<RepositoryName> = Vec::new();
     let mut after = query.last;
     let mut unseen = limit > 0;
@@ -36,7 +37,7 @@ pub(crate) async fn catalog(call: &Call<'_>, query: CatalogQuery) -> Result<Resp
     while unseen && visible.len() <= limit && pages < MOST_PAGES {
         let page = call
             .storage()
-            .list_repositories(after.as_ref(), call.page_size(None))
+            .list_repositories(after.as_ref(), most)
             .await?;
         pages += 1;
         unseen = page.more && !page.items.is_empty();
@@ -49,9 +50,9 @@ pub(crate) async fn catalog(call: &Call<'_>, query: CatalogQuery) -> Result<Resp
     let mut response = json_response(names::JSON, &json!({ "repositories": visible }))?;
     // From the last visible one: a name that was filtered out must not leak here.
     if let Some(last) = visible.last().filter(|_| more) {
-        link_next(
+        call.link_next(
             &mut response,
-            "/v2/_catalog",
+            format_args!("_catalog"),
             &[
                 ("last", Some(last.to_string())),
                 ("n", query.n.map(|_| limit.to_string())),

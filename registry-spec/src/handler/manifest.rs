@@ -104,7 +104,7 @@ pub(crate) async fn push(
     let headers = response.headers_mut();
     headers.insert(
         header::LOCATION,
-        value(format!("/v2/{name}/manifests/{digest}")),
+        value(call.url(format_args!("{name}/manifests/{digest}"))),
     );
     headers.insert(names::DOCKER_CONTENT_DIGEST, value(digest.to_string()));
     if let Some(subject) = subject {

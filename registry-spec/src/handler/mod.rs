@@ -10,7 +10,7 @@ pub(crate) mod upload;
 
 mod conditional;
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::auth::Grant;
+use crate::base_url::BaseUrl;
 use crate::body::Body;
 use crate::error::{Error, ErrorCode};
 use crate::header as names;
@@ -71,10 +72,54 @@ impl Call<'_> {
         }
     }
 
+    /// A URL of this registry, as this client must write it.
+    fn url(&self, path: fmt::Arguments<'_>) -> String {
+        let asked = self.request.extensions.get::<BaseUrl>();
+        let base = asked.unwrap_or(&self.shared.base_url);
+        format!("{base}/v2/{path}")
+    }
+
+    /// 201 for a blob, with where it is (end-4b, end-6, end-11).
+    fn blob_created(&self, name: &RepositoryName, digest: &Digest) -> Response<Body> {
+        let mut response = empty(StatusCode::CREATED);
+        let headers = response.headers_mut();
+        headers.insert(
+            header::LOCATION,
+            value(self.url(format_args!("{name}/blobs/{digest}"))),
+        );
+        headers.insert(names::DOCKER_CONTENT_DIGEST, value(digest.to_string()));
+        response
+    }
+
+    /// Adds the `Link` to the next page of a list.
+    fn link_next(
+        &self,
+        response: &mut Response<Body>,
+        path: fmt::Arguments<'_>,
+        query: &[(&str, Option<String>)],
+    ) {
+        /// Everything but what RFC 3986 calls unreserved.
+        const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+            .remove(b'-')
+            .remove(b'.')
+            .remove(b'_')
+            .remove(b'~');
+        let mut target = self.url(path);
+        let mut separator = '?';
+        for (key, parameter) in query {
+            if let Some(parameter) = parameter {
+                let encoded = utf8_percent_encode(parameter, ENCODED);
+                write!(target, "{separator}{key}={encoded}").expect("strings take any text");
+                separator = '&';
+            }
+        }
+        let link = value(format!("<{target}>; rel=\"next\""));
+        response.headers_mut().insert(header::LINK, link);
+    }
+
     /// How many items a page of a list gets. Too many are never an error:
     /// updaters ask for 10 000 and follow `Link`.
-    fn page_size(&self, asked: Option<usize>) -> usize {
-        let most = self.shared.limits.page_items;
+    fn page_size(&self, asked: Option<usize>, most: usize) -> usize {
         asked.map_or(most, |n| n.min(most))
     }
 }
@@ -106,18 +151,6 @@ fn value(text: impl Into<String>) -> HeaderValue {
         .expect("the protocol's grammars allow only header characters")
 }
 
-/// 201 for a blob, with where it is (end-4b, end-6, end-11).
-fn blob_created(name: &RepositoryName, digest: &Digest) -> Response<Body> {
-    let mut response = empty(StatusCode::CREATED);
-    let headers = response.headers_mut();
-    headers.insert(
-        header::LOCATION,
-        value(format!("/v2/{name}/blobs/{digest}")),
-    );
-    headers.insert(names::DOCKER_CONTENT_DIGEST, value(digest.to_string()));
-    response
-}
-
 /// 405, where configuration rules out what the path could do.
 fn switched_off(what: &str, allowed: &'static str) -> Error {
     Error::new(
@@ -125,27 +158,4 @@ fn switched_off(what: &str, allowed: &'static str) -> Error {
         format!("deleting {what} is switched off in this registry"),
     )
     .with_header(header::ALLOW, HeaderValue::from_static(allowed))
-}
-
-/// Adds the `Link` to the next page of a list: relative, so that it holds
-/// behind any proxy.
-fn link_next(response: &mut Response<Body>, path: &str, query: &[(&str, Option<String>)]) {
-    /// Everything but what RFC 3986 calls unreserved.
-    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'.')
-        .remove(b'_')
-        .remove(b'~');
-    let mut target = path.to_owned();
-    let mut separator = '?';
-    for (key, parameter) in query {
-        if let Some(parameter) = parameter {
-            let encoded = utf8_percent_encode(parameter, ENCODED);
-            write!(target, "{separator}{key}={encoded}").expect("strings take any text");
-            separator = '&';
-        }
-    }
-    response
-        .headers_mut()
-        .insert(header::LINK, value(format!("<{target}>; rel=\"next\"")));
 }

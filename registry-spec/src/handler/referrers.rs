@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, VecDeque};
 use futures_util::TryFutureExt;
 use http::{HeaderValue, Response};
 
-use super::{Call, json as json_response, link_next, value};
+use super::{Call, json as json_response, value};
 use crate::body::Body;
 use crate::error::Error;
 use crate::header as names;
@@ -32,7 +32,7 @@ pub(crate) async fn list(
     subject: Digest,
     query: ReferrersQuery,
 ) -> Result<Response<Body>, Error> {
-    let limit = call.page_size(query.n);
+    let limit = call.page_size(query.n, call.shared.limits.page_items);
     let mut found: Vec<Descriptor> = Vec::new();
     let mut room = call.shared.limits.referrers_bytes;
     let mut last = query.last;
@@ -74,9 +74,9 @@ pub(crate) async fn list(
         );
     }
     if more {
-        link_next(
+        call.link_next(
             &mut response,
-            &format!("/v2/{name}/referrers/{subject}"),
+            format_args!("{name}/referrers/{subject}"),
             &[
                 ("artifactType", query.artifact_type.map(|t| t.to_string())),
                 ("last", last.map(|digest| digest.to_string())),

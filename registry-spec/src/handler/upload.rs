@@ -14,7 +14,7 @@
 
 use http::{HeaderMap, Response, StatusCode, header};
 
-use super::{Call, blob_created, empty, value};
+use super::{Call, empty, value};
 use crate::auth::{Access, Action};
 use crate::body::{Body, Payload};
 use crate::error::{Error, ErrorCode};
@@ -35,15 +35,15 @@ pub(crate) async fn start(
     if let Some(Mount { digest, from }) = query.mount {
         if mount(call, &name, &digest, from.as_ref()).await? {
             call.observe(&name, EventKind::BlobMounted { digest, from });
-            return Ok(blob_created(&name, &digest));
+            return Ok(call.blob_created(&name, &digest));
         }
         // The client expects to be sent on to an upload, whatever else it said.
         let id = storage.start_upload(&name, digest.algorithm()).await?;
-        return Ok(session(StatusCode::ACCEPTED, &name, &id, 0));
+        return Ok(session(call, StatusCode::ACCEPTED, &name, &id, 0));
     }
     let Some(digest) = query.digest else {
         let id = storage.start_upload(&name, query.algorithm).await?;
-        return Ok(session(StatusCode::ACCEPTED, &name, &id, 0));
+        return Ok(session(call, StatusCode::ACCEPTED, &name, &id, 0));
     };
     let id = storage.start_upload(&name, digest.algorithm()).await?;
     if let Err(error) = receive_whole(call, &name, &id, &digest, payload).await {
@@ -56,7 +56,7 @@ pub(crate) async fn start(
         return Err(error.into());
     }
     call.observe(&name, EventKind::BlobPushed { digest });
-    Ok(blob_created(&name, &digest))
+    Ok(call.blob_created(&name, &digest))
 }
 
 /// `PATCH`: appends a chunk.
@@ -67,7 +67,7 @@ pub(crate) async fn append(
     payload: Payload,
 ) -> Result<Response<Body>, Error> {
     let reached = receive_chunk(call, &name, &id, payload).await?;
-    Ok(session(StatusCode::ACCEPTED, &name, &id, reached))
+    Ok(session(call, StatusCode::ACCEPTED, &name, &id, reached))
 }
 
 /// `PUT`: appends the last chunk, if there is one, and ends the session.
@@ -85,9 +85,9 @@ pub(crate) async fn finish(
     call.storage()
         .finish_upload(&name, &id, &digest)
         .await
-        .map_err(|error| tell_where_it_stands(error, &name, &id))?;
+        .map_err(|error| tell_where_it_stands(call, error, &name, &id))?;
     call.observe(&name, EventKind::BlobPushed { digest });
-    Ok(blob_created(&name, &digest))
+    Ok(call.blob_created(&name, &digest))
 }
 
 /// `GET`: where the session stands.
@@ -97,7 +97,7 @@ pub(crate) async fn stat(
     id: UploadId,
 ) -> Result<Response<Body>, Error> {
     let offset = call.storage().stat_upload(&name, &id).await?;
-    Ok(session(StatusCode::NO_CONTENT, &name, &id, offset))
+    Ok(session(call, StatusCode::NO_CONTENT, &name, &id, offset))
 }
 
 /// `DELETE`: drops the session.
@@ -167,16 +167,21 @@ async fn receive_chunk(
     storage
         .append_upload(name, id, at, content)
         .await
-        .map_err(|error| tell_where_it_stands(error, name, id))
+        .map_err(|error| tell_where_it_stands(call, error, name, id))
 }
 
 /// A 416 has what the client needs to go on: regctl takes it from here.
-fn tell_where_it_stands(error: StorageError, name: &RepositoryName, id: &UploadId) -> Error {
+fn tell_where_it_stands(
+    call: &Call<'_>,
+    error: StorageError,
+    name: &RepositoryName,
+    id: &UploadId,
+) -> Error {
     let StorageError::OutOfOrder { offset, .. } = error else {
         return error.into();
     };
     let mut refusal = Error::from(error);
-    for (key, value) in &where_it_stands(name, id, offset) {
+    for (key, value) in &where_it_stands(call, name, id, offset) {
         refusal = refusal.with_header(key.clone(), value.clone());
     }
     refusal
@@ -214,6 +219,7 @@ fn chunk_range(
 
 /// An answer about an open session.
 fn session(
+    call: &Call<'_>,
     status: StatusCode,
     name: &RepositoryName,
     id: &UploadId,
@@ -222,15 +228,20 @@ fn session(
     let mut response = empty(status);
     response
         .headers_mut()
-        .extend(where_it_stands(name, id, offset));
+        .extend(where_it_stands(call, name, id, offset));
     response
 }
 
-fn where_it_stands(name: &RepositoryName, id: &UploadId, offset: u64) -> HeaderMap {
+fn where_it_stands(
+    call: &Call<'_>,
+    name: &RepositoryName,
+    id: &UploadId,
+    offset: u64,
+) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(
         header::LOCATION,
-        value(format!("/v2/{name}/blobs/uploads/{id}")),
+        value(call.url(format_args!("{name}/blobs/uploads/{id}"))),
     );
     headers.insert(header::RANGE, range::held(offset));
     headers.insert(names::DOCKER_UPLOAD_UUID, value(id.as_str()));

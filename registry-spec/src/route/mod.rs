@@ -256,6 +256,27 @@ impl Route {
         }
     }
 
+    /// Whether the request only reads what was pushed.
+    #[must_use]
+    pub fn is_pull(&self) -> bool {
+        match self {
+            Self::Base
+            | Self::Catalog { .. }
+            | Self::PullBlob { .. }
+            | Self::PullManifest { .. }
+            | Self::ListTags { .. }
+            | Self::ListReferrers { .. } => true,
+            Self::StartUpload { .. }
+            | Self::AppendUpload { .. }
+            | Self::FinishUpload { .. }
+            | Self::StatUpload { .. }
+            | Self::CancelUpload { .. }
+            | Self::PushManifest { .. }
+            | Self::DeleteManifest { .. }
+            | Self::DeleteBlob { .. } => false,
+        }
+    }
+
     /// What the request could use besides: the source of a mount.
     #[must_use]
     pub fn wanted_access(&self) -> Option<Access> {
