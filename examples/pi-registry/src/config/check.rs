@@ -29,6 +29,7 @@ fn walk(
             _ => return Err(ConfigError::value(name(key), node, "a map of keys")),
         };
         for (child, node) in children {
+            plain_name(key, child, node)?;
             let path = match key {
                 "" => child.clone(),
                 key => format!("{key}.{child}"),
@@ -51,12 +52,48 @@ fn walk(
     Ok(())
 }
 
+/// Keys are nested; a name that only looks like one would be passed over
+/// wherever the key is asked for.
+fn plain_name(parent: &str, child: &str, node: &Node) -> Result<(), ConfigError> {
+    let advice = match child {
+        "" => "a key has no name",
+        "<<" => "merge keys are not supported: write the keys out",
+        _ if child.contains('.') => {
+            "keys are nested, one level below the other, not joined by dots"
+        }
+        _ => return Ok(()),
+    };
+    Err(ConfigError::at(
+        &node.source,
+        format_args!("{child:?} below {}: {advice}", name(parent)),
+    ))
+}
+
+/// Words of settings that keep people out.
+fn is_about_security(segment: &str) -> bool {
+    let segment = segment.to_ascii_lowercase();
+    ["auth", "htpasswd", "token", "tls", "ssl"]
+        .iter()
+        .any(|word| segment.starts_with(word))
+}
+
 /// An unknown key only deserves a warning, unless it stands where a storage
-/// driver is named, or looks like a misspelt key whose ignoring would open the
-/// registry or change what it does.
+/// driver is named, or ignoring it might open the registry or change what it
+/// does: it speaks of authentication or TLS, wherever it stands, or is a slip
+/// of a key of which that is true.
 fn unknown(key: &str, node: &Node, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
     let (parent, last) = key.rsplit_once('.').unwrap_or(("", key));
     let source = &node.source;
+    // Of control characters nothing but their names must reach a terminal.
+    let key = &key.escape_debug().to_string();
+    if key.split('.').any(is_about_security) {
+        return Err(ConfigError::at(
+            source,
+            format_args!(
+                "{key} is unknown, and ignoring it might open the registry: correct or remove it"
+            ),
+        ));
+    }
     let Some(near) = nearest(last, schema::children(parent)) else {
         if parent == "storage" {
             return Err(ConfigError::at(
@@ -71,11 +108,10 @@ fn unknown(key: &str, node: &Node, warnings: &mut Vec<String>) -> Result<(), Con
         "" => near.to_owned(),
         parent => format!("{parent}.{near}"),
     };
-    let matters = matches!(
-        schema::support(&meant),
-        Some(Support::Refused | Support::RefusedIfPresent)
-    );
-    if matters || parent == "storage" {
+    let wrong_case = near.eq_ignore_ascii_case(last);
+    // Elsewhere than where they were looked for, images are as good as gone.
+    let is_storage = parent.split('.').next() == Some("storage");
+    if wrong_case || is_storage || schema::is_refused_at_or_below(&meant) {
         return Err(ConfigError::at(
             source,
             format_args!("{key} is unknown: did you mean {meant}? Correct or remove it"),

@@ -48,11 +48,14 @@ pub(super) fn overlay(
 /// is `key`.
 fn set(node: &mut Node, key: &str, segments: &[&str], value: Node) -> Result<(), ConfigError> {
     let Some((segment, rest)) = segments.split_first() else {
-        if key == "auth" && value.is_off() && node.value != Value::Null {
+        if value.is_off() && !node.is_off() && schema::is_refused_at_or_below(key) {
             return Err(ConfigError::at(
                 &value.source,
-                "is empty and would open the registry to everybody: \
-                 unset it, or set it to none if that is meant",
+                format_args!(
+                    "is empty and would take away {key} of {}: unset the variable, \
+                     or change {key} there",
+                    node.source
+                ),
             ));
         }
         *node = value;
@@ -62,6 +65,18 @@ fn set(node: &mut Node, key: &str, segments: &[&str], value: Node) -> Result<(),
         return Ok(());
     };
     let source = value.source.clone();
+    if let Value::Scalar(text) = &node.value
+        && !text.is_empty()
+    {
+        return Err(ConfigError::at(
+            &source,
+            format_args!(
+                "sets {segment} below {key}, which is {} in {}: expected a map there",
+                node.describe(),
+                node.source
+            ),
+        ));
+    }
     if matches!(node.value, Value::Null | Value::Scalar(_)) {
         // Nothing there yet that could hold a child: a list where the first
         // index is named, else a map.
@@ -287,10 +302,32 @@ mod tests {
         let error = overlaid(file, &[("REGISTRY_AUTH", "")]).expect_err("open access");
         assert_eq!(
             error.to_string(),
-            "environment variable REGISTRY_AUTH: is empty and would open the registry to \
-             everybody: unset it, or set it to none if that is meant"
+            "environment variable REGISTRY_AUTH: is empty and would take away auth of c.yml:1: \
+             unset the variable, or change auth there"
         );
         assert!(overlaid("", &[("REGISTRY_AUTH", "")]).is_ok());
         assert!(overlaid(file, &[("REGISTRY_AUTH", "none")]).is_ok());
+        for (file, variable) in [
+            ("http: {tls: {certificate: /x}}", "REGISTRY_HTTP_TLS"),
+            ("http: {tls: {certificate: /x}}", "REGISTRY_HTTP"),
+            (
+                "storage: {filesystem: {rootdirectory: /x}}",
+                "REGISTRY_STORAGE",
+            ),
+        ] {
+            overlaid(file, &[(variable, "")]).expect_err(variable);
+        }
+        assert!(overlaid("log: {level: info}", &[("REGISTRY_LOG_LEVEL", "")]).is_ok());
+    }
+
+    #[test]
+    fn a_variable_does_not_replace_a_text_by_a_map() {
+        let error = overlaid("http: foo\n", &[("REGISTRY_HTTP_ADDR", ":1")]);
+        assert_eq!(
+            error.expect_err("a text").to_string(),
+            "environment variable REGISTRY_HTTP_ADDR: sets ADDR below http, which is \"foo\" in \
+             c.yml:1: expected a map there"
+        );
+        assert!(overlaid("http:\n", &[("REGISTRY_HTTP_ADDR", ":1")]).is_ok());
     }
 }

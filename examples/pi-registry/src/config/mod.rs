@@ -136,8 +136,16 @@ impl Config {
             Some(found) => (yaml::file(&found.path, &found.text)?, Some(found.path)),
             None => (Node::empty(), None),
         };
-        if root.value == Value::Null {
-            root = Node::empty();
+        match &root.value {
+            Value::Null => root = Node::empty(),
+            Value::Map(_) => {}
+            _ => {
+                return Err(ConfigError::value(
+                    "the configuration",
+                    &root,
+                    "a map of keys",
+                ));
+            }
         }
         if let Value::Map(children) = &mut root.value {
             for (key, node) in children {

@@ -121,6 +121,16 @@ pub(super) fn has_children(key: &str) -> bool {
     children(key).next().is_some()
 }
 
+/// Whether leaving out what stands at `key` could change what the registry does.
+pub(super) fn is_refused_at_or_below(key: &str) -> bool {
+    KEYS.iter().any(|(name, support)| {
+        let below = name
+            .strip_prefix(key)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        below && matches!(support, Refused | RefusedIfPresent)
+    })
+}
+
 /// The names one level below `key`; a name may come more than once.
 pub(super) fn children(key: &str) -> impl Iterator<Item = &'static str> {
     KEYS.iter().filter_map(move |(name, _)| {

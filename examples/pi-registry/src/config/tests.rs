@@ -143,15 +143,6 @@ fn warnings_name_the_key_and_what_was_meant() {
             "c.yml:2: log.levle is unknown and ignored: did you mean log.level?",
         ),
         (
-            "Log: {level: debug}",
-            "c.yml:1: Log is unknown and ignored: did you mean log?",
-        ),
-        (
-            "storage: {filesystem: {rootdir: /x}}",
-            "c.yml:1: storage.filesystem.rootdir is unknown and ignored: did you mean \
-             storage.filesystem.rootdirectory?",
-        ),
-        (
             "loglevel: warn",
             "c.yml:1: loglevel is deprecated: use log.level",
         ),
@@ -323,4 +314,48 @@ fn an_error_is_one_line_and_cuts_a_long_value() {
         let error = load(&format!("log: {{level: {value}}}"), &[]).expect_err("no level");
         assert!(!error.contains('\n') && error.len() < 200, "{error}");
     }
+}
+
+#[test]
+fn what_might_open_the_registry_or_move_its_data_is_never_passed_over() {
+    for text in [
+        "htpasswd: {path: /x}",
+        "authentication: x",
+        "auth.htpasswd: {path: /x}",
+        "auth.htpasswd.path: /x",
+        "http: {auth: {htpasswd: {path: /x}}}",
+        "http: {ssl: {certificate: /x}}",
+        "http.tls.certificate: /x",
+        "log: {auth: {htpasswd: {path: /x}}}",
+        "x: &c {auth: {htpasswd: {path: /x}}}\n<<: *c",
+        "Http: {tls: {certificate: /x}}",
+        "htpp: {tls: {certificate: /x}}",
+        "https: {tls: {certificate: /x}}",
+        "Log: {level: debug}",
+        "http.addr: :1",
+        "storage.filesystem.rootdirectory: /x",
+        "storage: {filesystem: {rootdir: /x}}",
+        "Storage: {filesystem: {rootdirectory: /x}}",
+        "'': {http: {addr: :1}}",
+        "version:0.1\nauth:htpasswd",
+        "- http",
+    ] {
+        let error = load(text, &[("REGISTRY_LOG_LEVEL", "info")]).expect_err(text);
+        assert!(!error.contains('\n'), "{error}");
+    }
+    for variable in [
+        "REGISTRY_HTTP_AUTH_HTPASSWD_PATH",
+        "REGISTRY_HTPASSWD_PATH",
+        "REGISTRY_AUTH.HTPASSWD",
+        "REGISTRY__HTTP_ADDR",
+    ] {
+        load("", &[(variable, "/x")]).expect_err(variable);
+    }
+}
+
+#[test]
+fn a_key_in_a_warning_cannot_write_to_a_terminal() {
+    let config = load("\"a\\n\\e[31mb\": 1", &[]).expect("valid");
+    let warning = config.warnings.first().expect("one");
+    assert!(!warning.contains(char::is_control), "{warning:?}");
 }

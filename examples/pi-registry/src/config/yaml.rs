@@ -81,7 +81,14 @@ fn convert(yaml: &MarkedYaml<'_>, source: &dyn Fn(usize) -> Source) -> Result<No
     let value = match &yaml.data {
         YamlData::Representation(text, style, _) => scalar(text, *style),
         YamlData::Value(Scalar::String(text)) => Value::Scalar(text.to_string()),
-        YamlData::Value(_) | YamlData::BadValue | YamlData::Alias(_) => Value::Null,
+        YamlData::Value(_) => Value::Null,
+        YamlData::BadValue | YamlData::Alias(_) => {
+            return Err(Fault {
+                line,
+                column: yaml.span.start.col() + 1,
+                message: "this value cannot be resolved".to_owned(),
+            });
+        }
         YamlData::Tagged(_, inner) => return convert(inner, source),
         YamlData::Sequence(items) => Value::List(
             items
