@@ -18,3 +18,11 @@ pub(crate) fn raise_limit() {
         tracing::debug!(%error, "the limit on open files stays as it is");
     }
 }
+
+/// How many files may be open at once.
+pub(crate) fn limit() -> usize {
+    getrlimit(Resource::Nofile)
+        .current
+        .and_then(|limit| limit.try_into().ok())
+        .unwrap_or(usize::MAX)
+}

@@ -51,9 +51,14 @@ impl fmt::Display for OneLine {
 
 fn start(cli: &Cli) -> Result<ExitCode, OneLine> {
     let config = Config::load(cli.config(), std::env::vars_os())?;
-    logging::init(&config.log)?;
+    let _flush = logging::init(&config.log)?;
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        if tracing::enabled!(tracing::Level::WARN) {
+            tracing::warn!("{warning}");
+        } else {
+            // What was asked for and is not done is told at any level.
+            let _ = writeln!(io::stderr(), "pi-registry: {warning}");
+        }
     }
     open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -66,10 +71,17 @@ fn start(cli: &Cli) -> Result<ExitCode, OneLine> {
 }
 
 async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
-    // First, so that a signal during the start ends it in order, too.
-    let signals = Signals::listen()?;
-    let listener = serve::bind(&config.http.addr).await?;
-    let backend = Backend::open(&config.storage).await?;
+    let mut signals = Signals::listen()?;
+    let start = async {
+        let listener = serve::bind(&config.http.addr).await?;
+        let backend = Backend::open(&config.storage).await?;
+        Ok::<_, OneLine>((listener, backend))
+    };
+    // Either may hang, in a name lookup or in a network's file system.
+    let (listener, backend) = tokio::select! {
+        started = start => started?,
+        signal = signals.next() => return Ok(ExitCode::from(signal.exit_code())),
+    };
     let access_log = AccessLog::start(io::stdout())?;
     let service = access_log.wrap(app(config, backend.storage()));
     announce(config, listener.local_addr()?);

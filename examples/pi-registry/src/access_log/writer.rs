@@ -11,6 +11,9 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::Duration;
 
+/// How long to wait after a write that failed.
+const RETRY: Duration = Duration::from_millis(100);
+
 /// Lines that wait for the writer: a burst, in at most a few MiB.
 const QUEUE: usize = 1024;
 
@@ -40,8 +43,10 @@ impl Sink {
 
     /// Never blocks.
     pub(super) fn line(&self, line: String) {
-        if self.queue.try_send(Message::Line(line)).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        if self.queue.try_send(Message::Line(line)).is_err()
+            && self.dropped.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            tracing::warn!("access log lines are being dropped: standard output is blocked");
         }
     }
 
@@ -55,28 +60,39 @@ impl Sink {
     }
 }
 
-/// Runs until all sinks are gone, or the output is closed for good.
+/// Runs until all sinks are gone, or the output's reader is.
 fn write_all(output: impl Write, lines: &Receiver<Message>, dropped: &AtomicU64) {
     let mut output = io::BufWriter::new(output);
     while let Ok(message) = lines.recv() {
         let mut next = Some(message);
         // What has queued up meanwhile goes out in one write.
+        let mut written = Ok(());
         while let Some(message) = next {
-            if let Err(error) = write_one(&mut output, message) {
-                return closed(&error);
+            written = write_one(&mut output, message);
+            if written.is_err() {
+                break;
             }
             next = lines.try_recv().ok();
         }
-        if let Err(error) = output.flush() {
-            return closed(&error);
+        match written.and_then(|()| output.flush()) {
+            Ok(()) => report(dropped),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return closed(&error),
+            // A full disk or pipe: it may be better soon.
+            Err(_) => {
+                dropped.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(RETRY);
+            }
         }
-        let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            tracing::warn!(
-                lost,
-                "access log lines dropped: standard output was blocked"
-            );
-        }
+    }
+}
+
+fn report(dropped: &AtomicU64) {
+    let lost = dropped.swap(0, Ordering::Relaxed);
+    if lost > 0 {
+        tracing::warn!(
+            lost,
+            "access log lines dropped: standard output could not be written"
+        );
     }
 }
 
@@ -149,6 +165,35 @@ mod tests {
             sink.line("x\n".to_owned());
         }
         sink.flush(Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_full_disk_costs_lines_and_not_the_log() {
+        /// Has no room the first two times.
+        struct Full(u8, Shared);
+        impl Write for Full {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if self.0 > 0 {
+                    self.0 -= 1;
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                self.1.write(bytes)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let output = Shared::default();
+        let sink = Sink::start(Full(2, output.clone())).expect("a thread");
+        for _ in 0..3 {
+            sink.line("early\n".to_owned());
+            sink.flush(Duration::from_secs(10));
+        }
+        sink.line("late\n".to_owned());
+        sink.flush(Duration::from_secs(10));
+        let written = output.0.lock().expect("no panic").clone();
+        assert!(written.ends_with(b"late\n"), "{written:?}");
     }
 
     #[test]

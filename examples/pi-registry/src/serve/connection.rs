@@ -37,6 +37,18 @@ pub struct Timeouts {
     pub stall: Duration,
 }
 
+impl Timeouts {
+    /// Once the server stops, a connection without a request is only waited
+    /// for as long as a request that is on its way may take to arrive.
+    fn of_draining(self) -> Self {
+        const LAST_CHANCE: Duration = Duration::from_secs(1);
+        Self {
+            idle: self.idle.min(LAST_CHANCE),
+            ..self
+        }
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
@@ -64,7 +76,7 @@ pub(super) fn protocol(timeouts: &Timeouts) -> Builder<TokioExecutor> {
         .header_read_timeout(timeouts.idle)
         // Bounds a request's head, and the memory of a connection: hyper
         // keeps one such buffer for each direction.
-        .max_buf_size(128 * KIB);
+        .max_buf_size(64 * KIB);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -72,9 +84,11 @@ pub(super) fn protocol(timeouts: &Timeouts) -> Builder<TokioExecutor> {
         // round trip.
         .initial_stream_window_size(MIB)
         .initial_connection_window_size(4 * MIB)
-        .max_concurrent_streams(128)
+        // hyper takes one chunk of each response before it knows whether the
+        // client makes room for it, so streams cost memory even when stalled.
+        .max_concurrent_streams(32)
         .max_header_list_size(64 * KIB as u32)
-        .max_send_buf_size(128 * KIB);
+        .max_send_buf_size(16 * KIB);
     builder
 }
 
@@ -126,6 +140,11 @@ pub(super) async fn run<I, S, B>(
     });
     let mut draining = false;
     loop {
+        let timeouts = if draining {
+            timeouts.of_draining()
+        } else {
+            timeouts
+        };
         let next_look = match meter.verdict(&timeouts) {
             Verdict::Wait(until) => until,
             Verdict::Idle if !closing => {

@@ -5,12 +5,13 @@
 //! |---|---|---|
 //! | idle connection, request head | 120 s | longer than proxies in front keep theirs |
 //! | silence in a body, either way | 5 min | a transfer may take hours, but must move |
-//! | HTTP/1 head and buffers | 128 KiB each way | memory per connection is a constant |
-//! | HTTP/2 | 128 streams, 1 MiB window each, 4 MiB together, 64 KiB of headers | uploads at full speed within bounds |
+//! | HTTP/1 head and buffers | 64 KiB each way | memory per connection is a constant |
+//! | HTTP/2 | 32 streams, 1 MiB window each, 4 MiB together, 64 KiB of headers | uploads at full speed within bounds |
+//! | connections | 8192, and half of the open files | so that nobody takes all memory or all files |
 //!
 //! A stalled download is found by looking at the whole connection: on HTTP/2,
 //! one stream that takes nothing beside others that move is not cut. It holds
-//! an open file and nothing else.
+//! an open file and a chunk of it.
 
 mod bind;
 mod body;
@@ -34,6 +35,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tower_service::Service;
 
+use crate::open_files;
+
 pub use bind::{BindError, bind};
 pub use body::{BodyIdle, RequestBody};
 pub use connection::{Peer, Timeouts};
@@ -41,6 +44,10 @@ pub use connection::{Peer, Timeouts};
 /// How long to rest after the system refused a connection, for want of file
 /// descriptors or memory: both come back only when something ends.
 const ACCEPT_REST: Duration = Duration::from_secs(1);
+
+/// Most connections at once. Each costs its buffers once it sends something,
+/// whoever it is; clusters of this size have some hundreds.
+const MOST_CONNECTIONS: usize = 8192;
 
 /// How long to wait for connections that are cut.
 const CUT: Duration = Duration::from_secs(1);
@@ -68,11 +75,13 @@ where
     let builder = Arc::new(connection::protocol(&timeouts));
     let (stopping, watch_stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
+    let most = MOST_CONNECTIONS.min(open_files::limit() / 2);
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
-            (stream, peer) = accept(&listener) => {
+            // The others wait in the listener's queue.
+            (stream, peer) = accept(&listener), if connections.len() < most => {
                 connections.spawn(connection::run(
                     stream,
                     peer,

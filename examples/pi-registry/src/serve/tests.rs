@@ -305,3 +305,21 @@ async fn what_does_not_finish_in_time_is_cut_and_counted() {
     );
     assert_eq!(rest(&mut busy).await, "");
 }
+
+#[tokio::test]
+async fn half_a_head_does_not_hold_up_the_end() {
+    let patient = Timeouts {
+        idle: LONG,
+        stall: LONG,
+    };
+    let running = start(patient, LONG).await;
+    let mut stream = running.connect().await;
+    stream.write_all(b"GET / HT").await.expect("sent");
+    // Until the server has read it.
+    sleep(Duration::from_millis(100)).await;
+    let begun = Instant::now();
+    running.stop.send(()).expect("running");
+    assert_eq!(running.server.await.expect("no panic"), 0);
+    assert!(begun.elapsed() < LONG / 2, "{:?}", begun.elapsed());
+    rest(&mut stream).await;
+}
