@@ -20,14 +20,17 @@
 //!     ├── _uploads/<id>/                     upload sessions
 //!     │   ├── data, startedat
 //!     │   └── hashstate.json                 ours: the hash so far
-//!     └── _referrers/                        ours: derived, may be deleted
+//!     └── _referrers/                        ours: derived
 //!         ├── <subject>/<referrer>/link      two levels each: <alg>/<hex>
 //!         ├── indexed
 //!         └── lock
 //! ```
 //!
 //! A link is a file that holds a digest. Existence is the presence of `data`,
-//! never of a link. Distribution walks past what is ours.
+//! never of a link. Distribution walks past what is ours. `_referrers/` is made
+//! again when it is missing; delete it only while nothing writes, since the
+//! repository's lock is in it. Nothing else removes the entries of manifests
+//! that were deleted.
 //!
 //! # What survives a power cut
 //!
@@ -39,7 +42,7 @@
 //! |---|---|---|
 //! | `data` is synced | its bytes, as a blob | each tag at it: `current/link`, then the rest |
 //! | its new directories are synced in their parents | the link in `revisions` | the link in `revisions` |
-//! | `data` is renamed to its place, the directory synced | its entry among the referrers (not synced, see below) | its entry among the referrers |
+//! | `data` is renamed to its place, the directory synced | its entry among the referrers (not synced, see below) | |
 //! | the link in `_layers` | per tag `index/…/link`, then `current/link` | |
 //!
 //! Small files are written beside their place, synced, renamed, and their
@@ -52,6 +55,14 @@
 //! * **Upload sessions** are not synced before they are finished. After a
 //!   power cut a session may be shorter than it was reported, or gone. Its
 //!   hash is then computed anew from what is stored.
+//! * **Uploads over several hosts** are right but slow: a saved hash is believed
+//!   only by the host and the boot that saved it, so that an upload in chunks
+//!   that is balanced over hosts is hashed from its beginning at each switch.
+//!   Send the requests of one upload to one host.
+//! * **Hosts on one NFS** see each other's changes as late as their attribute
+//!   and directory caches allow, by default up to a minute for what was absent
+//!   when it was first asked for: a tag pushed through one host may still be
+//!   unknown to another. Mount with `lookupcache=positive` or a short `actimeo`.
 //! * **The referrers index** is not synced either; it is checked against the
 //!   manifests once per boot, and completed after another program has written.
 //! * **A reader may be ahead of the disk**: between a rename and the sync of
@@ -65,6 +76,8 @@
 //! * **Distribution writing at the same time** takes no lock: conditional
 //!   pushes and deletes are atomic among processes that use this crate only.
 //! * Locks are `flock`s. A file system that has none cannot be pushed to.
+//! * **A repository behind a symbolic link** is served but not listed: links may
+//!   lead round in a circle.
 //!
 //! # Example
 //!

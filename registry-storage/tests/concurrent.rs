@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::*;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select_all};
 use futures_util::stream;
 use registry_spec::BoxError;
 use registry_spec::storage::{ByteStream, Expected, Precondition, Storage, StorageError};
@@ -192,12 +192,13 @@ async fn a_tag_that_moves_is_never_absent() {
     });
     while !mover.is_finished() {
         assert!(tagged(&fixture.storage, "a", "v1").await.is_some());
+        assert_eq!(tags(&fixture.storage, "a").await, ["v1"]);
     }
     mover.await.expect("no failure");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn more_stalled_pushes_than_threads_do_not_stop_pulls() {
+async fn more_stalled_pushes_than_threads_stop_neither_pulls_nor_pushes() {
     let fixture = Fixture::new();
     let storage = &fixture.storage;
     let digest = push_blob(storage, "a", b"layer").await;
@@ -223,7 +224,88 @@ async fn more_stalled_pushes_than_threads_do_not_stop_pulls() {
     tokio::time::timeout(Duration::from_secs(20), pull)
         .await
         .expect("served");
+    let push = push_blob(storage, "a", b"another layer");
+    tokio::time::timeout(Duration::from_secs(20), push)
+        .await
+        .expect("pushed");
     for push in &pushes {
         push.abort();
+    }
+}
+
+#[test]
+fn who_waits_for_a_session_occupies_no_thread() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(4)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let fixture = Fixture::new();
+        let digest = push_blob(&fixture.storage, "a", b"layer").await;
+        let id = fixture
+            .storage
+            .start_upload(&name("a"), Algorithm::Sha256)
+            .await
+            .expect("started");
+        // As another process holds it.
+        let data = std::fs::File::open(fixture.path(&upload("a", &id, "data"))).expect("opened");
+        data.lock().expect("locked");
+        let waiting: Vec<_> = (0..8)
+            .map(|n| {
+                let (storage, id) = (fixture.storage.clone(), id.clone());
+                tokio::spawn(async move {
+                    match n % 2 {
+                        0 => storage
+                            .append_upload(&name("a"), &id, 0, "x".into())
+                            .await
+                            .map(|_| ()),
+                        _ => storage.finish_upload(&name("a"), &id, &sha256("x")).await,
+                    }
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let pull = read_blob(&fixture.storage, "a", &digest);
+        let pulled = tokio::time::timeout(Duration::from_secs(1), pull).await;
+        assert_eq!(pulled.expect("in time"), b"layer");
+        for result in join_all(waiting).await {
+            let result = result.expect("no panic");
+            assert!(
+                matches!(result, Err(StorageError::OutOfOrder { offset: 0, .. })),
+                "{result:?}"
+            );
+        }
+    });
+}
+
+#[tokio::test]
+async fn changes_that_wait_for_one_repository_do_not_stop_others() {
+    let fixture = Fixture::new();
+    let storage = &fixture.storage;
+    push_manifest(storage, "busy", &image("x"), &["v1"]).await;
+    // As another process holds it.
+    let lock = std::fs::File::open(fixture.path("repositories/busy/_referrers/lock"));
+    let lock = lock.expect("opened");
+    lock.lock().expect("locked");
+    let waiting: Vec<_> = (0..100)
+        .map(|n| {
+            let storage = storage.clone();
+            let image = image(&n.to_string());
+            tokio::spawn(async move { push_manifest(&storage, "busy", &image, &[]).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // Some name may share the place of the busy one, but not all of these do.
+    let pushes = ["a", "b", "c", "d"].map(|repository| {
+        Box::pin(async move { push_manifest(storage, repository, &image("x"), &["v1"]).await })
+    });
+    tokio::time::timeout(Duration::from_secs(20), select_all(pushes))
+        .await
+        .expect("one is served");
+    drop(lock);
+    for push in join_all(waiting).await {
+        push.expect("put");
     }
 }

@@ -252,6 +252,79 @@ async fn a_session_cancelled_under_its_writer_is_gone_for_it_too() {
 }
 
 #[tokio::test]
+async fn an_append_to_a_cancelled_session_ends_before_its_body() {
+    let fixture = Fixture::new();
+    let storage = fixture.restarted();
+    let id = storage
+        .start_upload(&name("a"), Algorithm::Sha256)
+        .await
+        .expect("started");
+    let endless = stream::repeat(()).then(|()| async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        Ok::<_, BoxError>(Bytes::from_static(b"hello"))
+    });
+    let writer = tokio::spawn({
+        let (storage, id) = (storage.clone(), id.clone());
+        async move {
+            storage
+                .append_upload(&name("a"), &id, 0, ByteStream::new(endless))
+                .await
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    storage
+        .cancel_upload(&name("a"), &id)
+        .await
+        .expect("cancelled");
+    let append = tokio::time::timeout(Duration::from_secs(10), writer).await;
+    let append = append.expect("ended").expect("no panic");
+    assert!(
+        matches!(append, Err(StorageError::UploadUnknown)),
+        "{append:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_append_dropped_while_its_client_is_silent_saves_its_hash() {
+    let fixture = Fixture::new();
+    let id = fixture
+        .storage
+        .start_upload(&name("a"), Algorithm::Sha256)
+        .await
+        .expect("started");
+    let repository = name("a");
+    let append = fixture
+        .storage
+        .append_upload(&repository, &id, 0, stalling(&content(700_000)));
+    let _ = tokio::time::timeout(Duration::from_millis(500), append).await;
+    let state = fixture.path(&upload("a", &id, "hashstate.json"));
+    let is_saved = || {
+        let text = fs::read_to_string(&state).expect("a state");
+        text.contains(r#""offset":700000"#)
+    };
+    for _ in 0..500 {
+        if is_saved() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(is_saved());
+}
+
+#[tokio::test]
+async fn a_tag_whose_delete_died_is_cleared_away() {
+    let fixture = Fixture::new();
+    push_manifest(&fixture.storage, "a", &image("x"), &["v1"]).await;
+    fixture.remove(&tag_file("a", "v1", "current/link"));
+    let delete = fixture.storage.delete_tag(&name("a"), &tag("v1")).await;
+    assert!(
+        matches!(delete, Err(StorageError::ManifestUnknown)),
+        "{delete:?}"
+    );
+    assert!(!fixture.path(&tag_file("a", "v1", "")).exists());
+}
+
+#[tokio::test]
 async fn a_file_cut_short_under_a_reader_fails_the_stream() {
     let fixture = Fixture::new();
     let storage = &fixture.storage;

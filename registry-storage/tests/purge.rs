@@ -122,6 +122,27 @@ async fn old_temporary_files_go_and_what_is_not_ours_stays() {
     assert!(kept.iter().all(|path| fixture.path(path).exists()));
 }
 
+#[tokio::test]
+async fn a_session_that_cannot_be_purged_does_not_keep_the_others() {
+    let fixture = Fixture::new();
+    let mut old = Vec::new();
+    for repository in ["a", "b", "c"] {
+        let id = session(&fixture, repository, "hello").await;
+        let data = fixture.path(&upload(repository, &id, "data"));
+        age(&data, 2 * DAY);
+        if repository == "b" {
+            // Not even root can open it.
+            fs::remove_file(&data).expect("removed");
+            std::os::unix::fs::symlink("data", &data).expect("linked");
+        } else {
+            old.push(data);
+        }
+    }
+    let purged = fixture.storage.purge_uploads(DAY).await.expect("purged");
+    assert_eq!((purged.sessions, purged.bytes), (2, 10));
+    assert!(old.iter().all(|data| !data.exists()));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_is_being_written_to_stays() {
     let fixture = Fixture::new();

@@ -116,6 +116,26 @@ async fn what_we_delete_and_distribution_pushes_again_is_back() {
 }
 
 #[tokio::test]
+async fn what_we_delete_beside_other_files_and_distribution_pushes_again_is_back() {
+    let fixture = Fixture::new();
+    let storage = &fixture.storage;
+    let subject = sha256("subject");
+    let bytes = signature("s", &subject);
+    let digest = fixture.foreign_manifest("a", &bytes, &[]);
+    // An old signature, which keeps the directory.
+    let link = revision("a", &digest);
+    fixture.write(&link.replace("/link", "/signatures/sha256/x/link"), "x");
+    settle();
+    assert_eq!(referrers(storage, "a", &subject).await, [digest]);
+    storage
+        .delete_manifest(&name("a"), &digest)
+        .await
+        .expect("deleted");
+    fixture.foreign_manifest("a", &bytes, &[]);
+    assert_eq!(referrers(storage, "a", &subject).await, [digest]);
+}
+
+#[tokio::test]
 async fn a_lost_or_broken_index_is_made_again() {
     let fixture = Fixture::new();
     let storage = &fixture.storage;

@@ -374,6 +374,29 @@ async fn case_11_a_root_that_cannot_be_had_is_told_in_one_line() {
 }
 
 #[tokio::test]
+async fn case_11_a_tree_that_cannot_be_read_is_told() {
+    let fixture = Fixture::new();
+    // Not even root can follow it.
+    std::os::unix::fs::symlink("docker", fixture.root().join("docker")).expect("linked");
+    let error = fixture.storage.prepare().await.expect_err("not readable");
+    let text = error.source().expect("a source").to_string();
+    assert!(text.starts_with("cannot list "), "{text}");
+}
+
+#[tokio::test]
+async fn case_11_a_repository_that_cannot_be_looked_at_is_told() {
+    let fixture = Fixture::new();
+    fixture.create_dir("repositories/a");
+    let manifests = fixture.path("repositories/a/_manifests");
+    std::os::unix::fs::symlink("_manifests", manifests).expect("linked");
+    let list = fixture.storage.list_repositories(None, ALL).await;
+    assert!(
+        matches!(list, Err(StorageError::Backend { .. })),
+        "{list:?}"
+    );
+}
+
+#[tokio::test]
 async fn case_12_a_blob_directory_without_data_is_no_blob() {
     let fixture = Fixture::new();
     let digest = sha256("layer");

@@ -1,42 +1,48 @@
 //! Appending to an upload session: end-5.
 //!
 //! ```text
-//! body ──pieces──> bounded channel ──> one blocking task: write, then hash
-//! (async)          at most 1 MiB       (holds the session's lock)
+//! async:     receive 1 │ receive 2          │ receive 3          │ …
+//! blocking:            │ write and hash 1   │ write and hash 2   │ …
 //! ```
 //!
-//! So receiving goes on while the last pieces are hashed and written, and what
-//! an upload holds in memory is the channel, however long the body is.
+//! What has arrived, at most [`BATCH`], is moved together with the session to a
+//! blocking task, which hands the session back; meanwhile the next batch is
+//! received. So a client that is silent occupies neither a thread nor a place,
+//! and an upload holds two batches in memory, however long its body is.
+//!
+//! | the request is dropped while | then |
+//! |---|---|
+//! | a batch is being written | the task finishes the batch, saves the hash, lets go of the session |
+//! | the client is silent | a task is started that saves the hash and lets go |
 
+use std::future::Future;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use futures_util::future::{Either, select};
 use registry_spec::BoxError;
 use registry_spec::storage::{ByteStream, StorageError};
-use registry_spec::types::{RepositoryName, UploadId};
-use tokio::sync::{mpsc, oneshot};
+use registry_spec::types::{Hasher, RepositoryName, UploadId};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::FileSystem;
 use super::error::At;
-use super::tree::Tree;
+use super::places::turn;
+use super::upload::Session;
 
-/// The most that is written between two looks at whether anybody still waits.
-const PIECE: usize = 64 * 1024;
-/// Times [`PIECE`]: 1 MiB in flight.
-const PIECES_IN_FLIGHT: usize = 16;
-
-/// Tells the writer that the request has been dropped. Without it, a closed
-/// channel would look like the end of the body.
-struct StopOnDrop(Arc<AtomicBool>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
+/// The most that is written at once. Two of these are in memory, and beside
+/// them the chunk that did not fit, which a server makes less than 512 KiB.
+const BATCH: usize = 256 * 1024;
+/// The most chunks in a batch, since tiny ones take more memory than they hold.
+const CHUNKS: usize = 1024;
+/// How long a batch that is not full waits for more. Handing each small chunk
+/// to another thread and back costs more than hashing it.
+const LINGER: Duration = Duration::from_millis(2);
 
 impl FileSystem {
     pub(super) async fn append(
@@ -44,98 +50,264 @@ impl FileSystem {
         name: &RepositoryName,
         id: &UploadId,
         at: u64,
-        mut body: ByteStream,
+        body: ByteStream,
     ) -> Result<u64, StorageError> {
-        let stop = StopOnDrop(Arc::default());
-        let (opened, session_is_open) = oneshot::channel();
-        let (pieces, received) = mpsc::channel(PIECES_IN_FLIGHT);
-        let permit = Self::turn(&self.appends).await;
-        let writer = self.spawn({
-            let (name, id, stop) = (name.clone(), id.clone(), Arc::clone(&stop.0));
-            move |tree| {
-                let _permit = permit;
-                let input = Input {
-                    opened,
-                    received,
-                    stop,
-                };
-                tree.append_upload(&name, &id, at, input)
-            }
-        });
+        let request = Arc::new(());
+        let mut writer = self.open_writer(name, id, at, &request).await?;
         // A body is not asked for before it has a place: the client may still
         // wait for `100 Continue`.
-        let fed = match session_is_open.await {
-            Ok(()) => feed(&mut body, &pieces).await,
-            // The writer's result says why not.
-            Err(_) => Ok(()),
-        };
-        drop(pieces);
-        let offset = Self::join(writer).await?;
-        fed.map_err(|source| StorageError::Body { source })?;
-        Ok(offset)
-    }
-}
-
-/// Fails only as the body does. When the writer fails it stops, since there is
-/// nobody left to take the pieces.
-async fn feed(body: &mut ByteStream, pieces: &mpsc::Sender<Bytes>) -> Result<(), BoxError> {
-    while let Some(chunk) = body.next().await {
-        let mut chunk = chunk?;
-        while !chunk.is_empty() {
-            let piece = chunk.split_to(chunk.len().min(PIECE));
-            if pieces.send(piece).await.is_err() {
-                return Ok(());
-            }
+        let mut input = Input::new(body);
+        let mut batch = Batch::default();
+        input.fill(&mut batch, 1).await;
+        while batch.len > 0 {
+            (writer, batch) = input.receive_during(self.write(writer, batch)).await?;
+        }
+        let offset = self.close(writer).await?;
+        match input.failure {
+            Some(source) => Err(StorageError::Body { source }),
+            None => Ok(offset),
         }
     }
-    Ok(())
-}
 
-/// Where the writer's bytes come from.
-struct Input {
-    opened: oneshot::Sender<()>,
-    received: mpsc::Receiver<Bytes>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Tree {
-    fn append_upload(
+    async fn open_writer(
         &self,
         name: &RepositoryName,
         id: &UploadId,
         at: u64,
-        mut input: Input,
-    ) -> Result<u64, StorageError> {
-        let session = self.lock_session(name, id, Some(at))?;
-        let mut offset = session.offset;
-        if at != offset {
-            return Err(StorageError::OutOfOrder { at, offset });
-        }
-        let mut hasher = session.hasher()?;
-        if input.opened.send(()).is_err() {
-            return Ok(offset);
-        }
-        let mut written = Ok(());
-        while written.is_ok()
-            && let Some(piece) = input.received.blocking_recv()
-            && !input.stop.load(Ordering::Relaxed)
-        {
-            written = session.data.write_all_at(&piece, offset);
-            if written.is_ok() {
-                hasher.update(&piece);
-                offset += piece.len() as u64;
+        request: &Arc<()>,
+    ) -> Result<Writer, StorageError> {
+        let (request, runtime) = (Arc::downgrade(request), Handle::current());
+        self.with_session(
+            &self.places.appends,
+            name,
+            id,
+            Some(at),
+            move |_, session| {
+                let offset = session.offset;
+                if at != offset {
+                    return Err(StorageError::OutOfOrder { at, offset });
+                }
+                let hasher = session.hasher()?;
+                Ok(Writer {
+                    state: Some(State {
+                        session,
+                        hasher,
+                        saved: offset,
+                    }),
+                    request: Weak::clone(&request),
+                    runtime: runtime.clone(),
+                })
+            },
+        )
+        .await
+    }
+
+    async fn write(&self, mut writer: Writer, batch: Batch) -> Result<Writer, StorageError> {
+        let permit = turn(&self.places.appends).await;
+        self.blocking(move |_| {
+            let _permit = permit;
+            let written = writer.state().write(&batch);
+            if written.is_err() || writer.request.strong_count() == 0 {
+                writer.state().save();
             }
+            written.map(|()| writer)
+        })
+        .await
+    }
+
+    async fn close(&self, mut writer: Writer) -> Result<u64, StorageError> {
+        let permit = turn(&self.places.appends).await;
+        self.blocking(move |_| {
+            let _permit = permit;
+            let state = writer.state();
+            state.save();
+            // Cancelled while we wrote?
+            state.check_is_current()?;
+            Ok(state.session.offset)
+        })
+        .await
+    }
+}
+
+/// A session on its way between the request and its tasks.
+struct Writer {
+    /// Taken only when this is dropped.
+    state: Option<State>,
+    /// Gone when the request has been dropped.
+    request: Weak<()>,
+    runtime: Handle,
+}
+
+impl Writer {
+    fn state(&mut self) -> &mut State {
+        self.state.as_mut().expect("not dropped")
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Some(mut state) = self.state.take()
+            && state.saved != state.session.offset
+        {
+            // Perhaps on an async thread, where saving must not block.
+            self.runtime.spawn_blocking(move || state.save());
         }
-        // After a failed write the state ends before the data does; whoever
-        // goes on hashes the difference.
-        if offset != session.offset {
-            session.save(&hasher, offset);
+    }
+}
+
+struct State {
+    session: Session,
+    /// The hash of all that is stored.
+    hasher: Hasher,
+    /// The offset of the hash that was last put aside.
+    saved: u64,
+}
+
+impl State {
+    fn write(&mut self, batch: &Batch) -> Result<(), StorageError> {
+        self.check_is_current()?;
+        for chunk in &batch.chunks {
+            let Session { data, offset, .. } = &mut self.session;
+            // After a failed write the hash ends before the data does; whoever
+            // goes on hashes the difference.
+            data.write_all_at(chunk, *offset)
+                .at("write", &self.session.data_path())?;
+            self.hasher.update(chunk);
+            self.session.offset += chunk.len() as u64;
         }
-        written.at("write", &session.data_path())?;
-        // Cancelled while we wrote?
-        if !session.is_current()? {
-            return Err(StorageError::UploadUnknown);
+        Ok(())
+    }
+
+    fn check_is_current(&self) -> Result<(), StorageError> {
+        match self.session.is_current()? {
+            true => Ok(()),
+            false => Err(StorageError::UploadUnknown),
         }
-        Ok(offset)
+    }
+
+    fn save(&mut self) {
+        if self.saved != self.session.offset {
+            self.session.save(&self.hasher);
+            self.saved = self.session.offset;
+        }
+    }
+}
+
+/// Some of the body.
+#[derive(Default)]
+struct Batch {
+    chunks: Vec<Bytes>,
+    len: usize,
+}
+
+struct Input {
+    body: ByteStream,
+    ended: bool,
+    failure: Option<BoxError>,
+    /// What did not fit into the last batch.
+    rest: Bytes,
+}
+
+impl Input {
+    fn new(body: ByteStream) -> Self {
+        Self {
+            body,
+            ended: false,
+            failure: None,
+            rest: Bytes::new(),
+        }
+    }
+
+    /// Receives while `work` goes on and a little longer, and then until there
+    /// is something; the batch is empty at the end of the body. When the work fails, what has
+    /// been received is of no use.
+    async fn receive_during<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<(T, Batch), StorageError> {
+        let mut batch = Batch::default();
+        let work = pin!(work);
+        let done = match select(work, pin!(self.fill(&mut batch, BATCH))).await {
+            Either::Left((done, _)) => done?,
+            Either::Right(((), work)) => work.await?,
+        };
+        let _ = timeout(LINGER, self.fill(&mut batch, BATCH)).await;
+        self.fill(&mut batch, 1).await;
+        Ok((done, batch))
+    }
+
+    /// Receives until the batch holds `enough` bytes or has no room, or until
+    /// the body ends or fails. May be dropped at any time without a loss.
+    async fn fill(&mut self, batch: &mut Batch, enough: usize) {
+        while batch.len < enough && batch.chunks.len() < CHUNKS {
+            while self.rest.is_empty() {
+                if self.ended {
+                    return;
+                }
+                match self.body.next().await {
+                    Some(Ok(chunk)) => self.rest = chunk,
+                    Some(Err(error)) => {
+                        self.ended = true;
+                        self.failure = Some(error);
+                    }
+                    None => self.ended = true,
+                }
+            }
+            let room = BATCH - batch.len;
+            let chunk = self.rest.split_to(self.rest.len().min(room));
+            batch.len += chunk.len();
+            batch.chunks.push(chunk);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::{FutureExt as _, future, stream};
+
+    use super::*;
+
+    /// An endless body of chunks of `len` bytes, and how many were taken.
+    fn endless(len: usize) -> (Input, Arc<AtomicUsize>) {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&taken);
+        let body = stream::repeat_with(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, BoxError>(Bytes::from(vec![0; len]))
+        });
+        (Input::new(ByteStream::new(body)), taken)
+    }
+
+    #[test]
+    fn no_more_is_received_than_a_batch_while_another_is_written() {
+        for (len, most) in [(100_000, 3), (BATCH, 1), (10 * BATCH, 1), (1, CHUNKS)] {
+            let (mut input, taken) = endless(len);
+            let work = future::pending::<Result<(), StorageError>>();
+            assert!(input.receive_during(work).now_or_never().is_none());
+            assert_eq!(taken.load(Ordering::Relaxed), most, "{len}");
+        }
+    }
+
+    #[tokio::test]
+    async fn batches_are_the_body_in_order() {
+        let bytes: Bytes = (0..=250).cycle().take(3 * BATCH + 1).collect();
+        for len in [70_000, 2 * BATCH, bytes.len()] {
+            let chunks: Vec<_> = bytes.chunks(len).map(Bytes::copy_from_slice).collect();
+            let body = stream::iter(chunks.into_iter().map(Ok::<_, BoxError>));
+            let mut input = Input::new(ByteStream::new(body));
+            let mut received = Vec::new();
+            loop {
+                let work = future::ready(Ok(()));
+                let ((), batch) = input.receive_during(work).await.expect("no error here");
+                if batch.len == 0 {
+                    break;
+                }
+                assert!(batch.len <= BATCH);
+                received.extend(batch.chunks);
+            }
+            assert!(received.concat() == bytes);
+        }
     }
 }

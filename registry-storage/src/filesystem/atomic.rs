@@ -177,7 +177,7 @@ impl Drop for Draft<'_> {
 
 /// Creating a file in a directory and removing empty directories race; who
 /// creates tries again.
-fn retry(mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+pub(super) fn retry(mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     for _ in 1..ATTEMPTS {
         match attempt() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

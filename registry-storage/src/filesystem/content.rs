@@ -7,9 +7,12 @@
 //! | `preadv2` with `RWF_NOWAIT` says | next |
 //! |---|---|
 //! | all or some of the chunk | it is passed on |
-//! | it would wait, or any error | the chunk is read on a blocking thread |
+//! | nothing, it would wait, or any error | the chunk is read on a blocking thread |
 //! | not supported here | so is every later chunk |
-//! | end of file, before all was read | the stream fails: never a clean short end |
+//!
+//! Nothing may mean the end of the file, or, on Linux 5.9 and 5.10, that it
+//! would wait. The blocking read tells: at an end of the file before the end
+//! of the range the stream fails, never with a clean short end.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -29,9 +32,9 @@ use tokio::task::JoinHandle;
 
 use super::error::{At, FileError};
 
-/// How many bytes are read at a time. From 64 KiB on, larger chunks were no
-/// faster from the page cache; this is the kernel's usual readahead as well.
-const CHUNK: usize = 128 * 1024;
+/// How many bytes are read at a time. Larger chunks were no faster from the
+/// page cache, and each stalled pull holds a few.
+const CHUNK: usize = 64 * 1024;
 
 /// How many chunks to remember for reuse; an HTTP server queues about three.
 const REMEMBERED: usize = 4;
@@ -68,19 +71,16 @@ impl Content {
     }
 
     /// The next bytes, if they can be had without waiting.
-    fn read_cached(&mut self, len: usize) -> Option<io::Result<Bytes>> {
+    fn read_cached(&mut self, len: usize) -> Option<Bytes> {
         let mut buffer = self.buffers.get(len);
         match read_without_waiting(&self.file, &mut buffer[..len], self.rest.start) {
-            Ok(0) => Some(Err(io::ErrorKind::UnexpectedEof.into())),
-            Ok(read) => Some(Ok(self.buffers.lend(buffer, read))),
-            Err(error) => {
-                if matches!(error.kind(), io::ErrorKind::Unsupported) {
-                    self.try_cache = false;
-                }
-                self.buffers.lend(buffer, 0);
-                None
-            }
+            Ok(read @ 1..) => return Some(self.buffers.lend(buffer, read)),
+            Ok(0) => {}
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.try_cache = false,
+            Err(_) => {}
         }
+        self.buffers.lend(buffer, 0);
+        None
     }
 
     fn read_waiting(&mut self, len: usize) -> JoinHandle<io::Result<(BytesMut, usize)>> {
@@ -130,7 +130,7 @@ impl Stream for Content {
             if this.try_cache
                 && let Some(read) = this.read_cached(len)
             {
-                return Poll::Ready(this.pass_on(read));
+                return Poll::Ready(this.pass_on(Ok(read)));
             }
             this.waiting = Some(this.read_waiting(len));
         }
@@ -188,7 +188,28 @@ impl Buffers {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+    use std::io::Write as _;
+
+    use futures_util::StreamExt as _;
+
     use super::*;
+
+    #[tokio::test]
+    async fn only_a_blocking_read_can_find_the_end_of_the_file() {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(b"hello").expect("written");
+        let mut content = Content::new(file, PathBuf::from("data"), 5..10);
+        assert!(content.read_cached(5).is_none());
+        let error = content.next().await.expect("an item").expect_err("short");
+        let io = error
+            .source()
+            .and_then(std::error::Error::source)
+            .and_then(|source| source.downcast_ref::<io::Error>())
+            .expect("an I/O error below");
+        assert_eq!(io.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(content.next().await.is_none());
+    }
 
     #[test]
     fn buffers_come_back_when_their_readers_are_done() {

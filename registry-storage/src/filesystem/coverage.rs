@@ -20,7 +20,8 @@
 //! * What a digest's manifest has for a subject never changes, so that those
 //!   lines stay true, whatever is deleted and pushed again.
 //! * The entries are not synced. After another boot the lines are believed
-//!   but the entries are not.
+//!   but the entries are not; within a boot, a manifest with a line has its
+//!   entry, since that is written first and never removed.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -130,8 +131,18 @@ pub(super) fn is_complete(
 pub(super) struct Coverage {
     /// Directories without a manifest.
     pub(super) empty: Vec<Digest>,
-    /// The subject, if any, of each manifest looked at.
-    pub(super) subjects: HashMap<Digest, Option<Digest>>,
+    /// Each manifest looked at. There may be very many, so that there is one
+    /// map of them, for what the file says and for what a scan finds.
+    manifests: HashMap<Digest, Known>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known {
+    subject: Option<Digest>,
+    /// Its entry is there, if it has a subject.
+    has_entry: bool,
+    /// This scan has come across it.
+    seen: bool,
 }
 
 impl Coverage {
@@ -142,25 +153,74 @@ impl Coverage {
 
     fn parse(path: &Path) -> Option<Self> {
         let mut lines = lines(path)?;
-        if lines.next()?.split(' ').next() != Some(VERSION) {
+        let header = lines.next()?;
+        let mut header = header.split(' ');
+        if header.next() != Some(VERSION) {
             return None;
         }
+        let has_entry = header.next() == Some(BOOT.as_str());
         let mut coverage = Self::default();
         for line in lines {
-            match line.split_once(' ')? {
-                ("?", digest) => coverage.empty.push(digest.parse().ok()?),
-                (digest, NONE) => {
-                    coverage.subjects.insert(digest.parse().ok()?, None);
+            let (digest, subject) = match line.split_once(' ')? {
+                ("?", digest) => {
+                    coverage.empty.push(digest.parse().ok()?);
+                    continue;
                 }
-                (digest, subject) => {
-                    let subject = subject.parse().ok()?;
-                    coverage
-                        .subjects
-                        .insert(digest.parse().ok()?, Some(subject));
-                }
-            }
+                (digest, NONE) => (digest, None),
+                (digest, subject) => (digest, Some(subject.parse().ok()?)),
+            };
+            let known = Known {
+                subject,
+                has_entry,
+                seen: false,
+            };
+            coverage.manifests.insert(digest.parse().ok()?, known);
         }
         Some(coverage)
+    }
+
+    /// Whether a manifest that a scan comes across is known already.
+    pub(super) fn has_seen(&mut self, digest: &Digest) -> bool {
+        let known = self.manifests.get_mut(digest);
+        known.map(|known| known.seen = true).is_some()
+    }
+
+    /// Adds a manifest that a scan has come across.
+    pub(super) fn add(&mut self, digest: Digest, subject: Option<Digest>) {
+        let known = Known {
+            subject,
+            has_entry: false,
+            seen: true,
+        };
+        self.manifests.insert(digest, known);
+    }
+
+    /// Ends a scan.
+    pub(super) fn forget_unseen(&mut self) {
+        self.manifests.retain(|_, known| known.seen);
+    }
+
+    /// Makes sure of the entries that cannot be relied upon yet; a manifest is
+    /// forgotten when `ensure`, called with it and its subject, has none for it.
+    pub(super) fn settle(
+        &mut self,
+        mut ensure: impl FnMut(&Digest, &Digest) -> Result<bool, StorageError>,
+    ) -> Result<(), StorageError> {
+        let mut result = Ok(());
+        self.manifests.retain(|digest, known| {
+            if let Some(subject) = &known.subject
+                && !known.has_entry
+                && result.is_ok()
+            {
+                match ensure(digest, subject) {
+                    Ok(has_entry) => known.has_entry = has_entry,
+                    Err(error) => result = Err(error),
+                }
+                return known.has_entry;
+            }
+            true
+        });
+        result
     }
 
     /// The file, after a scan that began at `now` and found `changed`; without
@@ -170,8 +230,8 @@ impl Coverage {
         for digest in &self.empty {
             write!(text, "\n? {digest}").expect("a String takes all");
         }
-        for (digest, subject) in &self.subjects {
-            match subject {
+        for (digest, known) in &self.manifests {
+            match &known.subject {
                 Some(subject) => write!(text, "\n{digest} {subject}"),
                 None => write!(text, "\n{digest} {NONE}"),
             }
@@ -200,13 +260,19 @@ mod tests {
     fn a_coverage_reads_as_written() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("indexed");
-        let coverage = Coverage {
+        let known = |subject, has_entry| Known {
+            subject,
+            has_entry,
+            seen: false,
+        };
+        let of_boot = |is_ours| Coverage {
             empty: vec![digest("empty")],
-            subjects: HashMap::from([
-                (digest("image"), None),
-                (digest("signature"), Some(digest("image"))),
+            manifests: HashMap::from([
+                (digest("image"), known(None, is_ours)),
+                (digest("signature"), known(Some(digest("image")), is_ours)),
             ]),
         };
+        let coverage = of_boot(true);
         let changed = Changed([Some(Time(5, 7)), None]);
         let text = coverage.to_text(&changed, Some(Time(5, 8)));
         fs::write(&path, &text).expect("written");
@@ -229,7 +295,40 @@ mod tests {
         assert_eq!(Coverage::read(&path), Coverage::default());
         fs::write(&path, text.replace(BOOT.as_str(), "another")).expect("written");
         assert!(!complete(&changed, None));
-        assert_eq!(Coverage::read(&path), coverage);
+        assert_eq!(Coverage::read(&path), of_boot(false));
+    }
+
+    #[test]
+    fn only_entries_that_nobody_has_made_sure_of_are_looked_at() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("indexed");
+        let changed = Changed([Some(Time(5, 7)), None]);
+        let scan = |digests: &[&str], has_entry: bool| {
+            let mut coverage = Coverage::read(&path);
+            for digest in digests.iter().map(|text| self::digest(text)) {
+                if !coverage.has_seen(&digest) {
+                    coverage.add(digest, Some(self::digest("image")));
+                }
+            }
+            coverage.forget_unseen();
+            let mut looked_at = Vec::new();
+            let settled = coverage.settle(|digest, _| {
+                looked_at.push(*digest);
+                Ok(has_entry)
+            });
+            settled.expect("no error here");
+            fs::write(&path, coverage.to_text(&changed, None)).expect("written");
+            looked_at
+        };
+        assert_eq!(scan(&["a"], true), [digest("a")]);
+        assert_eq!(scan(&["a", "b"], false), [digest("b")]);
+        // It was not to be had, so it is tried again.
+        assert_eq!(scan(&["a", "b"], true), [digest("b")]);
+        assert_eq!(scan(&["b"], true), []);
+        assert_eq!(scan(&["a", "b"], true), [digest("a")]);
+        let text = fs::read_to_string(&path).expect("read");
+        fs::write(&path, text.replace(BOOT.as_str(), "another")).expect("written");
+        assert_eq!(scan(&["a", "b"], true).len(), 2);
     }
 
     #[test]

@@ -11,6 +11,9 @@ use super::error::At;
 /// The fewest candidates that one pass over a directory collects, so that a
 /// few hidden entries do not cost a pass each.
 const MIN_CANDIDATES: usize = 64;
+/// Each further pass collects twice as many, up to this: so that many hidden
+/// entries cost few passes, and bounded memory.
+const MAX_CANDIDATES: usize = 16 * 1024;
 
 /// The entries of a directory, in no order; none when there is no directory.
 /// Names that are not UTF-8 are none of ours, and passed over.
@@ -77,15 +80,17 @@ pub(super) fn page<T: Ord + Clone>(
 ) -> Result<Page<T>, StorageError> {
     let mut items = Vec::new();
     let mut last = after.cloned();
+    let mut candidates = MIN_CANDIDATES;
     // One more than fits shows whether there is more.
     while limit > 0 && items.len() <= limit {
-        let wanted = (limit - items.len()).saturating_add(1).max(MIN_CANDIDATES);
+        let wanted = (limit - items.len()).saturating_add(1).max(candidates);
+        candidates = (candidates * 2).min(MAX_CANDIDATES);
         let mut smallest = Smallest::new(last.as_ref(), wanted);
         collect(&mut smallest)?;
-        let candidates = smallest.into_sorted();
-        let exhausted = candidates.len() < wanted;
-        last = candidates.last().cloned().or(last);
-        for candidate in candidates {
+        let smallest = smallest.into_sorted();
+        let exhausted = smallest.len() < wanted;
+        last = smallest.last().cloned().or(last);
+        for candidate in smallest {
             if items.len() > limit {
                 break;
             }
@@ -134,5 +139,22 @@ mod tests {
         numbers.extend([4000, 4002]);
         assert_eq!(evens(&numbers, None, 1), (vec![4000], true));
         assert_eq!(evens(&numbers, Some(4000), 1), (vec![4002], false));
+    }
+    #[test]
+    fn many_hidden_items_cost_few_passes() {
+        let mut passes = 0;
+        let page = page(
+            None,
+            1,
+            |smallest| {
+                passes += 1;
+                (0..10_000).for_each(|number| smallest.offer(number));
+                Ok(())
+            },
+            |number| Ok(*number == 9_999),
+        )
+        .expect("no errors here");
+        assert_eq!((page.items, page.more), (vec![9_999], false));
+        assert!(passes <= 8, "{passes}");
     }
 }

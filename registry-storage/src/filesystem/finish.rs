@@ -19,17 +19,36 @@ use registry_spec::types::{Digest, RepositoryName, UploadId};
 
 use super::error::At;
 use super::tree::Tree;
-use super::upload::remove_session;
-use super::{atomic, disk};
+use super::upload::{Session, remove_session};
+use super::{FileSystem, atomic, disk};
 
-impl Tree {
-    pub(super) fn finish_upload(
+impl FileSystem {
+    pub(super) async fn finish(
         &self,
         name: &RepositoryName,
         id: &UploadId,
         digest: &Digest,
     ) -> Result<(), StorageError> {
-        let session = self.lock_session(name, id, None)?;
+        let (repository, digest) = (name.clone(), *digest);
+        self.with_session(
+            &self.places.finishes,
+            name,
+            id,
+            None,
+            move |tree, session| tree.finish_session(&repository, &session, &digest),
+        )
+        .await
+    }
+}
+
+impl Tree {
+    /// The caller holds the session's lock.
+    pub(super) fn finish_session(
+        &self,
+        name: &RepositoryName,
+        session: &Session,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
         let actual = session.digest(digest.algorithm())?;
         if actual != *digest {
             remove_session(&session.dir);

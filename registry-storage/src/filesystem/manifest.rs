@@ -16,11 +16,10 @@
 //! |---|---|
 //! | every tag that stands at it | the manifest, by digest: the delete can be repeated |
 //! | the link in `revisions` | nothing that a reader sees |
-//! | the entry among its subject's referrers | nothing |
 //!
 //! With the link first, a crash would leave tags that come back to life when
 //! the manifest is pushed again, and a repeated delete would find no manifest.
-//! The entry can come last, since one without its manifest is not listed.
+//! The entry among its subject's referrers stays, and is not listed.
 
 use std::io::Read;
 
@@ -41,11 +40,12 @@ impl Tree {
         name: &RepositoryName,
         reference: &Reference,
     ) -> Result<StoredManifest, StorageError> {
+        let bytes_of = |digest: &Digest| self.manifest_bytes(name, digest);
         let (digest, bytes) = match reference {
-            Reference::Digest(digest) => (*digest, self.manifest_bytes(name, digest)?),
-            Reference::Tag(tag) => self.tagged_bytes(name, tag)?,
-        };
-        let bytes = bytes.ok_or(StorageError::ManifestUnknown)?;
+            Reference::Digest(digest) => bytes_of(digest)?.map(|bytes| (*digest, bytes)),
+            Reference::Tag(tag) => self.follow_tag(name, tag, bytes_of)?,
+        }
+        .ok_or(StorageError::ManifestUnknown)?;
         let Some(media_type) = Manifest::media_type_of(&bytes) else {
             let path = self.layout.revision(name, &digest);
             self.warn_once(&path, "not a manifest that can be served, taken as absent");
@@ -89,16 +89,12 @@ impl Tree {
         self.read_link(&revision)?
             .ok_or(StorageError::ManifestUnknown)?;
         let _lock = self.lock(name)?;
-        let bytes = self.manifest_bytes(name, digest)?;
         for tag in self.tags_at(name, digest)? {
             self.remove_tag(name, &tag)?;
         }
-        if !atomic::remove(&layout::link(&revision))? {
-            return Err(StorageError::ManifestUnknown);
-        }
-        match bytes.as_deref().and_then(Manifest::subject_of) {
-            Some(subject) => self.remove_referrer(name, &subject, digest),
-            None => Ok(()),
+        match atomic::remove(&layout::link(&revision))? {
+            true => Ok(()),
+            false => Err(StorageError::ManifestUnknown),
         }
     }
 
@@ -136,28 +132,6 @@ impl Tree {
             .read_to_end(&mut bytes)
             .at("read", &path)?;
         Ok(Some(bytes))
-    }
-
-    /// The digest that a tag names, and the manifest's bytes.
-    fn tagged_bytes(
-        &self,
-        name: &RepositoryName,
-        tag: &Tag,
-    ) -> Result<(Digest, Option<Vec<u8>>), StorageError> {
-        let current = self.layout.tag_current(name, tag);
-        let unknown = StorageError::ManifestUnknown;
-        let mut digest = self.read_link(&current)?.ok_or(unknown)?;
-        loop {
-            let bytes = self.manifest_bytes(name, &digest)?;
-            if bytes.is_some() {
-                return Ok((digest, bytes));
-            }
-            // The tag may have moved on before its old manifest was deleted.
-            match self.read_link(&current)? {
-                Some(moved) if moved != digest => digest = moved,
-                _ => return Ok((digest, None)),
-            }
-        }
     }
 
     fn check(

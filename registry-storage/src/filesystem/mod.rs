@@ -9,7 +9,8 @@
 //! | `referrers.rs`, `coverage.rs` | the referrers index |
 //! | `repository.rs` | the catalog |
 //! | `atomic.rs`, `disk.rs` | writes that survive |
-//! | `tree.rs`, `entries.rs`, `error.rs`, `prepare.rs` | what these share, and the look at start |
+//! | `tree.rs`, `entries.rs`, `error.rs`, `places.rs` | what these share |
+//! | `prepare.rs` | the look at start |
 
 mod append;
 mod atomic;
@@ -23,6 +24,7 @@ mod finish;
 mod hash_state;
 mod layout;
 mod manifest;
+mod places;
 mod prepare;
 mod purge;
 mod referrers;
@@ -44,30 +46,24 @@ use registry_spec::storage::{
     Blob, ByteStream, Page, PutManifest, Storage, StorageError, StoredManifest,
 };
 use registry_spec::types::{Algorithm, Digest, Reference, RepositoryName, Tag, UploadId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{self, JoinHandle};
+use tokio::task;
 
 use content::Content;
 use error::FileError;
+use places::{Places, turn};
 use tree::Tree;
 
 pub use prepare::Access;
 pub use purge::PurgedUploads;
 
-/// How many appends may be under way at once; each has a blocking thread for as
-/// long as its client sends. Half of the 512 that a runtime has by default, so
-/// that slow pushes never stop pulls. Further appends wait their turn.
-const MAX_APPENDS: usize = 256;
-/// The same for changes of manifests and tags, which wait for each other.
-const MAX_CHANGES: usize = 64;
-
 /// A registry's content in a directory tree, as `registry:2` and `registry:3`
 /// keep it.
 ///
 /// Cheap to clone. Several values, and several processes, may use one tree at
-/// once. Its methods must be called on a Tokio runtime; the blocking work is
-/// done on that runtime's blocking threads, of which it should have well more
-/// than the 256 that pushes may occupy (Tokio's default is 512).
+/// once. Its methods must be called on a Tokio runtime with its timer enabled;
+/// the blocking work is done on that runtime's blocking threads, of which it
+/// should have well more than the 256 that pushes may occupy (Tokio's default
+/// is 512). A client that is silent in the middle of a push occupies none.
 ///
 /// See the [crate's documentation](crate) for the layout and for what survives
 /// a power cut.
@@ -92,8 +88,7 @@ const MAX_CHANGES: usize = 64;
 #[derive(Clone, Debug)]
 pub struct FileSystem {
     tree: Arc<Tree>,
-    appends: Arc<Semaphore>,
-    changes: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 impl FileSystem {
@@ -102,18 +97,18 @@ impl FileSystem {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             tree: Arc::new(Tree::new(root.into())),
-            appends: Arc::new(Semaphore::new(MAX_APPENDS)),
-            changes: Arc::new(Semaphore::new(MAX_CHANGES)),
+            places: Arc::new(Places::new()),
         }
     }
 
     /// Creates the root when it is missing, and finds out whether the tree can
-    /// be written. Calling it is optional, and meant for the start of a
+    /// be written and has locks. Calling it is optional, and meant for the start of a
     /// program, where a message still reaches somebody.
     ///
     /// # Errors
     /// [`StorageError::Backend`] when the root can neither be created nor
-    /// read; its source names the path and the uid.
+    /// read, or the tree in it cannot be read; its source names the path and
+    /// the uid.
     pub async fn prepare(&self) -> Result<Access, StorageError> {
         self.blocking(Tree::prepare).await
     }
@@ -134,44 +129,29 @@ impl FileSystem {
 
     /// Runs file work where it may block. It runs to its end even when the
     /// future is dropped.
-    fn spawn<T: Send + 'static>(
+    async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Tree) -> Result<T, StorageError> + Send + 'static,
-    ) -> JoinHandle<Result<T, StorageError>> {
+    ) -> Result<T, StorageError> {
         let tree = Arc::clone(&self.tree);
         task::spawn_blocking(move || work(&tree))
-    }
-
-    async fn join<T>(work: JoinHandle<Result<T, StorageError>>) -> Result<T, StorageError> {
-        work.await.map_err(|source| FileError::Task { source })?
+            .await
+            .map_err(|source| FileError::Task { source })?
     }
 
     /// As `blocking`, for what takes the lock of a repository.
     async fn changing<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Tree) -> Result<T, StorageError> + Send + 'static,
+        name: &RepositoryName,
+        work: impl FnOnce(&Tree, &RepositoryName) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
-        let permit = Self::turn(&self.changes).await;
+        let permit = turn(self.places.changes(name)).await;
+        let name = name.clone();
         self.blocking(move |tree| {
             let _permit = permit;
-            work(tree)
+            work(tree, &name)
         })
         .await
-    }
-
-    /// Waits for one of the places; it is free again when the permit is dropped.
-    async fn turn(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-        Arc::clone(places)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed")
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Tree) -> Result<T, StorageError> + Send + 'static,
-    ) -> Result<T, StorageError> {
-        Self::join(self.spawn(work)).await
     }
 }
 
@@ -233,9 +213,7 @@ impl Storage for FileSystem {
         id: &UploadId,
         digest: &Digest,
     ) -> Result<(), StorageError> {
-        let (name, id, digest) = (name.clone(), id.clone(), *digest);
-        self.blocking(move |tree| tree.finish_upload(&name, &id, &digest))
-            .await
+        self.finish(name, id, digest).await
     }
 
     async fn put_manifest(
@@ -243,8 +221,7 @@ impl Storage for FileSystem {
         name: &RepositoryName,
         manifest: PutManifest,
     ) -> Result<(), StorageError> {
-        let name = name.clone();
-        self.changing(move |tree| tree.put_manifest(&name, &manifest))
+        self.changing(name, move |tree, name| tree.put_manifest(name, &manifest))
             .await
     }
 
@@ -264,14 +241,14 @@ impl Storage for FileSystem {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<(), StorageError> {
-        let (name, digest) = (name.clone(), *digest);
-        self.changing(move |tree| tree.delete_manifest(&name, &digest))
+        let digest = *digest;
+        self.changing(name, move |tree, name| tree.delete_manifest(name, &digest))
             .await
     }
 
     async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), StorageError> {
-        let (name, tag) = (name.clone(), tag.clone());
-        self.changing(move |tree| tree.delete_tag(&name, &tag))
+        let tag = tag.clone();
+        self.changing(name, move |tree, name| tree.delete_tag(name, &tag))
             .await
     }
 
@@ -303,15 +280,11 @@ impl Storage for FileSystem {
         after: Option<&Digest>,
         limit: usize,
     ) -> Result<Page<Digest>, StorageError> {
-        let (name, subject, after) = (name.clone(), *subject, after.copied());
-        self.blocking(move |tree| tree.list_referrers(&name, &subject, after.as_ref(), limit))
-            .await
+        self.referrers(name, subject, after, limit).await
     }
 
     async fn stat_upload(&self, name: &RepositoryName, id: &UploadId) -> Result<u64, StorageError> {
-        let (name, id) = (name.clone(), id.clone());
-        self.blocking(move |tree| tree.stat_upload(&name, &id))
-            .await
+        self.stat_session(name, id).await
     }
 
     async fn cancel_upload(

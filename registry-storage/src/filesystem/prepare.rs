@@ -16,23 +16,23 @@ pub enum Access {
     ReadWrite,
     /// Pulls only.
     ReadOnly {
-        /// What could not be written where, and why.
+        /// What could not be written or locked where, and why.
         reason: StorageError,
     },
 }
 
 impl Tree {
     pub(super) fn prepare(&self) -> Result<Access, StorageError> {
-        match self.try_to_write() {
-            Ok(()) => Ok(Access::ReadWrite),
-            Err(reason) => {
-                // An empty volume that is read-only has no tree yet.
-                let root = self.layout.root();
-                if fs::read_dir(self.layout.tree()).is_err() && fs::read_dir(root).is_err() {
-                    return Err(reason);
-                }
-                Ok(Access::ReadOnly { reason })
-            }
+        let Err(reason) = self.try_to_write() else {
+            return Ok(Access::ReadWrite);
+        };
+        let (root, tree) = (self.layout.root(), self.layout.tree());
+        // An empty volume that is read-only has no tree yet.
+        let is_readable =
+            fs::read_dir(tree).if_present("list", tree)?.is_some() || fs::read_dir(root).is_ok();
+        match is_readable {
+            true => Ok(Access::ReadOnly { reason }),
+            false => Err(reason),
         }
     }
 
@@ -40,7 +40,10 @@ impl Tree {
         let tree = self.layout.tree();
         atomic::create_dirs(tree).at("create", tree)?;
         let probe = layout::temporary(&tree.join("probe"));
-        disk::create_file(&probe).at("create", &probe)?;
-        disk::remove_file(&probe).at("remove", &probe)
+        let file = disk::create_file(&probe).at("create", &probe)?;
+        // Every push takes a lock.
+        let locked = disk::lock_own(&file, &probe).at("lock", &probe);
+        disk::remove_file(&probe).at("remove", &probe)?;
+        locked
     }
 }

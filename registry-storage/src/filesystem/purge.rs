@@ -1,5 +1,6 @@
 //! Removing upload sessions that nobody goes on with.
 
+use std::error::Error;
 use std::fs::{self, Metadata};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -30,22 +31,40 @@ impl Tree {
     ) -> Result<PurgedUploads, StorageError> {
         let mut purged = PurgedUploads::default();
         self.walk_repositories(None, |name| {
-            for entry in entries(&self.layout.uploads(name))? {
-                let (file_name, entry) = entry?;
-                let path = entry.path();
-                match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => purge_session(&path, older_than, &mut purged)?,
-                    Ok(kind) if kind.is_file() && layout::is_temporary(file_name.as_ref()) => {
-                        purge_file(&path, older_than)?;
-                    }
-                    // Somebody else's.
-                    _ => {}
-                }
-            }
+            let uploads = self.layout.uploads(name);
+            warn_of(&uploads, purge_all(&uploads, older_than, &mut purged));
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(purged)
     }
+}
+
+/// What cannot be purged must not keep the rest from it.
+fn warn_of(path: &Path, result: Result<(), StorageError>) {
+    if let Err(error) = result {
+        let error: &dyn Error = &error;
+        tracing::warn!(path = %path.display(), error, "upload sessions not purged");
+    }
+}
+
+fn purge_all(
+    uploads: &Path,
+    older_than: Duration,
+    purged: &mut PurgedUploads,
+) -> Result<(), StorageError> {
+    for entry in entries(uploads)? {
+        let (name, entry) = entry?;
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => warn_of(&path, purge_session(&path, older_than, purged)),
+            Ok(kind) if kind.is_file() && layout::is_temporary(name.as_ref()) => {
+                warn_of(&path, purge_file(&path, older_than));
+            }
+            // Somebody else's.
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn purge_session(
@@ -58,8 +77,7 @@ fn purge_session(
         let Some(metadata) = fs::metadata(dir).if_present("read", dir)? else {
             return Ok(());
         };
-        if is_older(&metadata, older_than) {
-            remove_session(dir);
+        if is_older(&metadata, older_than) && remove_session(dir) {
             purged.sessions += 1;
         }
         return Ok(());
@@ -70,9 +88,10 @@ fn purge_session(
     }
     let metadata = session.data.metadata().at("read", &session.data_path())?;
     if is_older(&metadata, older_than) {
-        remove_session(dir);
-        purged.sessions += 1;
-        purged.bytes += metadata.len();
+        if remove_session(dir) {
+            purged.sessions += 1;
+            purged.bytes += metadata.len();
+        }
         return Ok(());
     }
     for entry in entries(dir)? {

@@ -5,13 +5,17 @@
 //!
 //! | path in `_referrers/` | holds |
 //! |---|---|
-//! | `<subject>/<referrer>/link` | an entry, written before the referrer's first tag |
+//! | `<subject>/<referrer>/link` | an entry, written before the referrer's first tag, never removed |
 //! | `indexed` | how far the entries can be relied upon, see [`Coverage`] |
 //!
 //! A tree that Distribution has written, or writes in between, has referrers
 //! without an entry. Before each list, [`Tree::refresh`] therefore looks for
 //! manifests that nobody has looked at yet. Nothing here is synced: another
 //! boot trusts no entry that it has not seen.
+//!
+//! An entry outlives its manifest. It is not listed then, and it is right
+//! again when the manifest is pushed again, which Distribution may do without
+//! any sign of it in the directory above.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,12 +24,43 @@ use std::path::Path;
 use registry_spec::storage::{Page, StorageError};
 use registry_spec::types::{Algorithm, Digest, Manifest, RepositoryName};
 
+use super::FileSystem;
 use super::atomic::Draft;
 use super::coverage::{self, Changed, Coverage, Time};
 use super::entries::{entries, page};
 use super::error::At;
+use super::places::turn;
 use super::tree::Tree;
 use super::{atomic, disk, layout};
+
+impl FileSystem {
+    pub(super) async fn referrers(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Page<Digest>, StorageError> {
+        let (repository, subject, after) = (name.clone(), *subject, after.copied());
+        let listed = self.blocking(move |tree| match tree.is_indexed(&repository)? {
+            true => tree
+                .indexed_referrers(&repository, &subject, after.as_ref(), limit)
+                .map(Some),
+            false => Ok(None),
+        });
+        if let Some(page) = listed.await? {
+            return Ok(page);
+        }
+        // Whoever waits here finds the index complete, as a rule.
+        let permit = turn(&self.places.refreshes).await;
+        let name = name.clone();
+        self.blocking(move |tree| {
+            let _permit = permit;
+            tree.list_referrers(&name, &subject, after.as_ref(), limit)
+        })
+        .await
+    }
+}
 
 impl Tree {
     pub(super) fn list_referrers(
@@ -36,6 +71,28 @@ impl Tree {
         limit: usize,
     ) -> Result<Page<Digest>, StorageError> {
         let unwritten = self.refresh(name, subject)?;
+        self.referrers_with(&unwritten, name, subject, after, limit)
+    }
+
+    fn indexed_referrers(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Page<Digest>, StorageError> {
+        self.referrers_with(&BTreeSet::new(), name, subject, after, limit)
+    }
+
+    /// Those that have an entry, and those that are `unwritten`.
+    fn referrers_with(
+        &self,
+        unwritten: &BTreeSet<Digest>,
+        name: &RepositoryName,
+        subject: &Digest,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Page<Digest>, StorageError> {
         page(
             after,
             limit,
@@ -71,16 +128,6 @@ impl Tree {
             .at("write", &layout::link(&dir))
     }
 
-    pub(super) fn remove_referrer(
-        &self,
-        name: &RepositoryName,
-        subject: &Digest,
-        digest: &Digest,
-    ) -> Result<(), StorageError> {
-        let dir = self.layout.referrer(name, subject, digest);
-        atomic::remove(&layout::link(&dir)).map(|_| ())
-    }
-
     fn write_entry(
         &self,
         name: &RepositoryName,
@@ -88,8 +135,11 @@ impl Tree {
         digest: &Digest,
     ) -> io::Result<()> {
         let dir = self.layout.referrer(name, subject, digest);
-        disk::create_dir_all(&dir)?;
-        atomic::write_derived(&layout::link(&dir), digest.to_string().as_bytes())
+        let link = layout::link(&dir);
+        atomic::retry(|| {
+            disk::create_dir_all(&dir)?;
+            atomic::write_derived(&link, digest.to_string().as_bytes())
+        })
     }
 
     fn has_entry(
@@ -102,6 +152,13 @@ impl Tree {
         Ok(entry == Some(*digest))
     }
 
+    fn is_indexed(&self, name: &RepositoryName) -> Result<bool, StorageError> {
+        let path = self.layout.referrers_indexed(name);
+        let changed = Changed::last(&self.layout, name)?;
+        Ok(changed.is_never()
+            || coverage::is_complete(&path, &changed, |digest| self.has_manifest(name, digest))?)
+    }
+
     /// Completes the index, and returns those referrers of `subject` whose
     /// entry could not be written, as on a read-only tree.
     fn refresh(
@@ -110,41 +167,39 @@ impl Tree {
         subject: &Digest,
     ) -> Result<BTreeSet<Digest>, StorageError> {
         let mut unwritten = BTreeSet::new();
-        let path = self.layout.referrers_indexed(name);
-        let changed = Changed::last(&self.layout, name)?;
-        if changed.is_never()
-            || coverage::is_complete(&path, &changed, |digest| self.has_manifest(name, digest))?
-        {
+        if self.is_indexed(name)? {
             return Ok(unwritten);
         }
         // In this order: the draft's time must be older than any change that
         // the scan may miss.
+        let path = self.layout.referrers_indexed(name);
         let draft = begin_draft(&path);
         let now = draft.as_ref().ok().map(|(_, now)| *now);
         let changed = Changed::last(&self.layout, name)?;
-        let known = self.scan(name, Coverage::read(&path))?;
+        let mut coverage = Coverage::read(&path);
+        self.scan(name, &mut coverage)?;
 
         let mut failure = None;
-        for (digest, its_subject) in &known.subjects {
-            let Some(its_subject) = its_subject else {
-                continue;
-            };
-            if !self.has_entry(name, its_subject, digest)?
-                && let Err(error) = self.write_entry(name, its_subject, digest)
-            {
-                failure = Some(error);
-                if its_subject == subject {
-                    unwritten.insert(*digest);
-                }
+        coverage.settle(|digest, its_subject| {
+            if self.has_entry(name, its_subject, digest)? {
+                return Ok(true);
             }
-        }
+            let Err(error) = self.write_entry(name, its_subject, digest) else {
+                return Ok(true);
+            };
+            failure = Some(error);
+            if its_subject == subject {
+                unwritten.insert(*digest);
+            }
+            Ok(false)
+        })?;
         let now = now.filter(|_| failure.is_none());
         let written =
-            draft.and_then(|(draft, _)| draft.publish(known.to_text(&changed, now).as_bytes()));
-        if written.is_err() || failure.is_some() {
+            draft.and_then(|(draft, _)| draft.publish(coverage.to_text(&changed, now).as_bytes()));
+        if let Some(error) = failure.or(written.err()) {
             self.warn_once(
                 &path,
-                "not writable, so each list of referrers reads all manifests",
+                format_args!("each list of referrers reads all manifests: {error}"),
             );
         }
         Ok(unwritten)
@@ -152,26 +207,28 @@ impl Tree {
 
     /// Looks at every manifest of which nothing is known, and forgets what is
     /// not there any more.
-    fn scan(&self, name: &RepositoryName, known: Coverage) -> Result<Coverage, StorageError> {
-        let mut found = Coverage::default();
+    fn scan(&self, name: &RepositoryName, coverage: &mut Coverage) -> Result<(), StorageError> {
+        coverage.empty.clear();
         for algorithm in Algorithm::ALL {
             for entry in entries(&self.layout.revisions(name, algorithm))? {
                 let Some(digest) = digest_of(algorithm, &entry?.0) else {
                     continue;
                 };
-                if let Some(subject) = known.subjects.get(&digest) {
-                    found.subjects.insert(digest, *subject);
-                } else if let Some(bytes) = self.manifest_bytes(name, &digest)? {
-                    found.subjects.insert(digest, Manifest::subject_of(&bytes));
+                if coverage.has_seen(&digest) {
+                    continue;
+                }
+                if let Some(bytes) = self.manifest_bytes(name, &digest)? {
+                    coverage.add(digest, Manifest::subject_of(&bytes));
                 } else if self.has_manifest(name, &digest)? {
                     // Too large to be read.
-                    found.subjects.insert(digest, None);
+                    coverage.add(digest, None);
                 } else {
-                    found.empty.push(digest);
+                    coverage.empty.push(digest);
                 }
             }
         }
-        Ok(found)
+        coverage.forget_unseen();
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use registry_spec::storage::{Page, StorageError};
 use registry_spec::types::RepositoryName;
 
 use super::entries::{Smallest, entries};
+use super::error::At;
 use super::tree::Tree;
 
 /// How many siblings are held in memory, per level of nesting. A directory
@@ -31,12 +32,27 @@ impl Tree {
             if names.len() > limit {
                 return Ok(ControlFlow::Break(()));
             }
-            if self.layout.manifests(name).is_dir() {
+            if self.is_repository(name)? {
                 names.push(name.clone());
             }
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(Page::take(names, limit))
+    }
+
+    fn is_repository(&self, name: &RepositoryName) -> Result<bool, StorageError> {
+        let manifests = self.layout.manifests(name);
+        match fs::metadata(&manifests) {
+            // As in `siblings`.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.warn_once(&manifests, "cannot be looked at, passed over");
+                Ok(false)
+            }
+            result => {
+                let metadata = result.if_present("read", &manifests)?;
+                Ok(metadata.is_some_and(|metadata| metadata.is_dir()))
+            }
+        }
     }
 
     /// Visits, in order, everything after `after` that may be a repository or

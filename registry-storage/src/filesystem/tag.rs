@@ -43,15 +43,18 @@ impl Tree {
     }
 
     pub(super) fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), StorageError> {
-        let current = self.layout.tag_current(name, tag);
+        let dir = self.layout.tag(name, tag);
         // Before the lock, which would create an unknown repository.
-        self.read_link(&current)?
+        fs::symlink_metadata(&dir)
+            .if_present("read", &dir)?
             .ok_or(StorageError::ManifestUnknown)?;
         let _lock = self.lock(name)?;
-        if self.remove_tag(name, tag)? {
-            Ok(())
-        } else {
-            Err(StorageError::ManifestUnknown)
+        let link = self.read_link(&self.layout.tag_current(name, tag))?;
+        // Without a link too: a delete that died leaves the directory.
+        self.remove_tag(name, tag)?;
+        match link {
+            Some(_) => Ok(()),
+            None => Err(StorageError::ManifestUnknown),
         }
     }
 
@@ -61,10 +64,31 @@ impl Tree {
         name: &RepositoryName,
         tag: &Tag,
     ) -> Result<Option<Digest>, StorageError> {
-        let Some(digest) = self.read_link(&self.layout.tag_current(name, tag))? else {
-            return Ok(None);
-        };
-        Ok(self.has_manifest(name, &digest)?.then_some(digest))
+        let is_there = |digest: &Digest| Ok(self.has_manifest(name, digest)?.then_some(()));
+        let found = self.follow_tag(name, tag, is_there)?;
+        Ok(found.map(|(digest, ())| digest))
+    }
+
+    /// The digest that a tag names, and what `find` finds of that manifest.
+    pub(super) fn follow_tag<T>(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        find: impl Fn(&Digest) -> Result<Option<T>, StorageError>,
+    ) -> Result<Option<(Digest, T)>, StorageError> {
+        let current = self.layout.tag_current(name, tag);
+        let mut without = None;
+        loop {
+            let link = self.read_link(&current)?;
+            let Some(digest) = link.filter(|digest| without != Some(*digest)) else {
+                return Ok(None);
+            };
+            if let Some(found) = find(&digest)? {
+                return Ok(Some((digest, found)));
+            }
+            // The tag may have moved on before its old manifest was deleted.
+            without = Some(digest);
+        }
     }
 
     /// Every tag whose link names `digest`.
@@ -85,28 +109,18 @@ impl Tree {
         Ok(tags)
     }
 
-    /// Removes a tag durably, its link first; `false` when it had none. The
-    /// caller holds the repository's lock.
-    pub(super) fn remove_tag(
-        &self,
-        name: &RepositoryName,
-        tag: &Tag,
-    ) -> Result<bool, StorageError> {
+    /// Removes a tag durably, its link first. The caller holds the
+    /// repository's lock.
+    pub(super) fn remove_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), StorageError> {
         let dir = self.layout.tag(name, tag);
         let current = self.layout.tag_current(name, tag);
         let link = layout::link(&current);
-        if disk::remove_file(&link)
-            .if_present("remove", &link)?
-            .is_none()
-        {
-            return Ok(false);
-        }
+        disk::remove_file(&link).if_present("remove", &link)?;
         match disk::remove_dir_all(&dir) {
-            Ok(()) => atomic::sync_entries(&self.layout.tags(name))?,
+            Ok(()) => atomic::sync_entries(&self.layout.tags(name)),
             // A file of somebody else's is in the way. The tag is gone with
             // its link all the same.
-            Err(_) => atomic::sync_entries(&current)?,
+            Err(_) => atomic::sync_entries(&current),
         }
-        Ok(true)
     }
 }

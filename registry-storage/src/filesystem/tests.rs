@@ -3,17 +3,21 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
-use registry_spec::storage::{PutManifest, StorageError};
+use registry_spec::storage::{PutManifest, Storage, StorageError};
 use registry_spec::types::{
     Algorithm, Digest, MediaType, Reference, RepositoryName, Tag, UploadId,
 };
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::disk::script::{self, Fault, Step};
-use super::layout;
+use super::places::turn;
 use super::tree::Tree;
+use super::upload::Lock;
+use super::{Access, FileSystem, layout};
 
 const LIMIT: usize = 10;
 
@@ -27,6 +31,20 @@ fn tag(text: &str) -> Tag {
 
 fn sha256(bytes: &[u8]) -> Digest {
     Digest::of(Algorithm::Sha256, bytes)
+}
+
+impl Tree {
+    fn finish_upload(
+        &self,
+        name: &RepositoryName,
+        id: &UploadId,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        match self.lock_session(name, id)? {
+            Lock::Ours(session) => self.finish_session(name, &session, digest),
+            Lock::Busy { offset } => panic!("busy at {offset}"),
+        }
+    }
 }
 
 /// A signature's manifest, with two tags.
@@ -226,16 +244,12 @@ fn a_delete_removes_tags_first_and_syncs_each_removal() {
         .chain(tag_steps("latest"))
         .collect();
     assert_eq!(tags, expected);
-    let subject = "repositories/demo/_referrers/sha256/SUBJECT/sha256";
     assert_eq!(
         steps[6..],
         [
             format!("remove_file {manifests}/revisions/sha256/SIGNATURE/link"),
             format!("remove_dir {manifests}/revisions/sha256/SIGNATURE"),
             format!("sync_dir {manifests}/revisions/sha256"),
-            format!("remove_file {subject}/SIGNATURE/link"),
-            format!("remove_dir {subject}/SIGNATURE"),
-            format!("sync_dir {subject}"),
         ]
     );
 }
@@ -498,4 +512,61 @@ fn a_failure_names_the_operation_the_path_and_the_uid() {
             .source()
             .is_some_and(|source| source.is::<std::io::Error>())
     );
+}
+
+#[test]
+fn a_tree_without_locks_can_only_be_read() {
+    let fixture = Fixture::new();
+    let (access, _) = script::run(Some(Fault::Fails("lock_own")), || fixture.tree.prepare());
+    let Access::ReadOnly { reason } = access.expect("readable") else {
+        panic!("no push can work");
+    };
+    let text = std::error::Error::source(&reason).map(ToString::to_string);
+    let text = text.expect("what failed");
+    assert!(text.starts_with("cannot lock "), "{text}");
+    assert_eq!(temporary_files(fixture.dir.path()), 0);
+}
+
+#[test]
+fn a_tag_that_moves_while_it_is_looked_at_is_followed() {
+    let fixture = Fixture::new();
+    let (old, new) = (sha256(b"old"), sha256(b"new"));
+    let current = fixture.tree.layout.tag_current(&name(), &tag("v1"));
+    fixture.tree.write_link(&current, &old).expect("written");
+    let found = fixture.tree.follow_tag(&name(), &tag("v1"), |digest| {
+        if *digest == old {
+            // Deleted, after the tag had moved on.
+            fixture.tree.write_link(&current, &new)?;
+            return Ok(None);
+        }
+        Ok(Some("manifest"))
+    });
+    assert_eq!(found.expect("no error here"), Some((new, "manifest")));
+    let found: Option<(Digest, ())> = fixture
+        .tree
+        .follow_tag(&name(), &tag("v1"), |_| Ok(None))
+        .expect("no error here");
+    assert_eq!(found, None);
+}
+
+#[tokio::test]
+async fn an_index_is_completed_by_one_request_at_a_time() {
+    let fixture = Fixture::new();
+    let put = signature();
+    let subject = put.subject.expect("a subject");
+    let storage = FileSystem::new(fixture.dir.path());
+    let name = name();
+    storage.put_manifest(&name, put).await.expect("put");
+    let list = || storage.list_referrers(&name, &subject, None, LIMIT);
+    let permit = turn(&storage.places.refreshes).await;
+    let waiting = timeout(Duration::from_millis(200), list()).await;
+    assert!(waiting.is_err(), "{waiting:?}");
+    drop(permit);
+    // Lets the file system's clock move on.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    list().await.expect("listed");
+    // A complete one is read meanwhile.
+    let _permit = turn(&storage.places.refreshes).await;
+    let read = timeout(Duration::from_secs(10), list()).await;
+    assert_eq!(read.expect("in time").expect("listed").items.len(), 1);
 }

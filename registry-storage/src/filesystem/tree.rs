@@ -1,6 +1,7 @@
 //! What every blocking task works on: the tree, and small things that they share.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -118,7 +119,7 @@ impl Tree {
     }
 
     /// Logs a fault of the tree at its first sight.
-    pub(super) fn warn_once(&self, path: &Path, fault: &'static str) {
+    pub(super) fn warn_once(&self, path: &Path, fault: impl Display) {
         if self.warned.is_first(path) {
             tracing::warn!(path = %path.display(), "{fault}");
         }

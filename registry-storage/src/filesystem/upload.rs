@@ -8,25 +8,30 @@
 //!
 //! Whoever changes a session holds a lock on `data`: of two requests, or of
 //! two processes, one writes. The lock goes with the open file, so that it
-//! never outlives its holder. Nothing of a session is synced before it is
+//! never outlives its holder. Who finds a session locked asks again a little
+//! later, and occupies no thread in between. Nothing of a session is synced before it is
 //! finished: after a power cut a session may be shorter, or gone.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use registry_spec::storage::StorageError;
 use registry_spec::types::{Algorithm, Digest, Hasher, RepositoryName, UploadId};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
 
+use super::FileSystem;
 use super::error::At;
 use super::hash_state::{self, HashState};
+use super::places::turn;
 use super::tree::Tree;
 use super::{atomic, disk, layout};
 
 /// How long to wait for a session that another writer holds. A writer whose
-/// request was dropped lets go within one piece; only a slow disk makes that
+/// request was dropped lets go within one batch; only a slow disk makes that
 /// noticeable.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// How long asking for an offset waits for such a writer. One that is not
@@ -40,6 +45,69 @@ pub(super) struct Session {
     pub(super) dir: PathBuf,
     pub(super) data: File,
     pub(super) offset: u64,
+}
+
+/// What an attempt to take a session comes to.
+#[derive(Debug)]
+pub(super) enum Lock {
+    Ours(Session),
+    /// Another writer has it, and has got so far.
+    Busy {
+        offset: u64,
+    },
+}
+
+impl FileSystem {
+    pub(super) async fn stat_session(
+        &self,
+        name: &RepositoryName,
+        id: &UploadId,
+    ) -> Result<u64, StorageError> {
+        let deadline = Instant::now() + STAT_PATIENCE;
+        loop {
+            let (name, id) = (name.clone(), id.clone());
+            let patient = Instant::now() < deadline;
+            let offset = self
+                .blocking(move |tree| tree.stat_upload(&name, &id, patient))
+                .await?;
+            match offset {
+                Some(offset) => return Ok(offset),
+                None => sleep(LOCK_PAUSE).await,
+            }
+        }
+    }
+
+    /// Does `work` with a session that nobody else has. `at` is where the
+    /// caller means to go on, to be named when another writer has the session.
+    pub(super) async fn with_session<T: Send + 'static>(
+        &self,
+        places: &Arc<Semaphore>,
+        name: &RepositoryName,
+        id: &UploadId,
+        at: Option<u64>,
+        work: impl Fn(&Tree, Session) -> Result<T, StorageError> + Clone + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            let permit = turn(places).await;
+            let (name, id, work) = (name.clone(), id.clone(), work.clone());
+            let attempt = self.blocking(move |tree| {
+                let _permit = permit;
+                match tree.lock_session(&name, &id)? {
+                    Lock::Ours(session) => work(tree, session).map(Ok),
+                    Lock::Busy { offset } => Ok(Err(offset)),
+                }
+            });
+            match attempt.await? {
+                Ok(done) => return Ok(done),
+                Err(offset) if Instant::now() >= deadline => {
+                    let at = at.unwrap_or(offset);
+                    return Err(StorageError::OutOfOrder { at, offset });
+                }
+                Err(_) => sleep(LOCK_PAUSE).await,
+            }
+        }
+    }
 }
 
 impl Tree {
@@ -70,26 +138,26 @@ impl Tree {
         Ok(id)
     }
 
-    pub(super) fn stat_upload(
+    /// The offset; `None` when somebody who is `patient` should ask again,
+    /// since a writer has the session.
+    fn stat_upload(
         &self,
         name: &RepositoryName,
         id: &UploadId,
-    ) -> Result<u64, StorageError> {
+        patient: bool,
+    ) -> Result<Option<u64>, StorageError> {
         let path = layout::upload_data(&self.layout.upload(name, id));
         let file = File::open(&path)
             .if_present("open", &path)?
             .ok_or(StorageError::UploadUnknown)?;
-        let deadline = Instant::now() + STAT_PATIENCE;
-        while matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
-            && Instant::now() < deadline
-        {
-            thread::sleep(LOCK_PAUSE);
+        if patient && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+            return Ok(None);
         }
         // A session that was finished meanwhile is not there any more.
         if !atomic::is_at(&file, &path).at("read", &path)? {
             return Err(StorageError::UploadUnknown);
         }
-        Ok(file.metadata().at("read", &path)?.len())
+        Ok(Some(file.metadata().at("read", &path)?.len()))
     }
 
     /// Does not wait for a writer: a session without `data` is gone for it too.
@@ -107,30 +175,23 @@ impl Tree {
         Ok(())
     }
 
-    /// Takes a session for changing it. `at` is where the caller means to go
-    /// on, to be named when another writer has the session.
+    /// Takes a session for changing it, if nobody else has it.
     pub(super) fn lock_session(
         &self,
         name: &RepositoryName,
         id: &UploadId,
-        at: Option<u64>,
-    ) -> Result<Session, StorageError> {
+    ) -> Result<Lock, StorageError> {
         let dir = self.layout.upload(name, id);
-        let deadline = Instant::now() + LOCK_PATIENCE;
-        loop {
-            let session = open_session(&dir)?.ok_or(StorageError::UploadUnknown)?;
-            if session.try_lock()? {
-                // The one before us may have finished the session.
-                if session.is_current()? {
-                    return Session::measure(session);
-                }
-            } else if Instant::now() >= deadline {
-                let offset = Session::measure(session)?.offset;
-                let at = at.unwrap_or(offset);
-                return Err(StorageError::OutOfOrder { at, offset });
-            }
-            thread::sleep(LOCK_PAUSE);
+        let session = open_session(&dir)?.ok_or(StorageError::UploadUnknown)?;
+        if !session.try_lock()? {
+            let offset = session.measure()?.offset;
+            return Ok(Lock::Busy { offset });
         }
+        // The one before us may have finished the session.
+        if !session.is_current()? {
+            return Err(StorageError::UploadUnknown);
+        }
+        session.measure().map(Lock::Ours)
     }
 }
 
@@ -149,14 +210,17 @@ pub(super) fn open_session(dir: &Path) -> Result<Option<Session>, StorageError> 
     }))
 }
 
-/// Removes what there is of a session. A rest that cannot be removed now is
-/// purged some day; the session itself is gone with its data.
-pub(super) fn remove_session(dir: &Path) {
+/// Removes what there is of a session; `false` when something is left. A rest
+/// that cannot be removed now is purged some day; the session itself is gone
+/// with its data.
+pub(super) fn remove_session(dir: &Path) -> bool {
     let _ = disk::remove_file(&layout::upload_data(dir));
-    if let Err(error) = disk::remove_dir_all(dir)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::warn!(path = %dir.display(), %error, "left over from an upload session");
+    match disk::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %dir.display(), %error, "left over from an upload session");
+            false
+        }
+        _ => true,
     }
 }
 
@@ -192,7 +256,7 @@ impl Session {
         let (hasher, from) = self.hash(None)?;
         // A client that does not wait so long finds it done when it comes back.
         if from < self.offset {
-            self.save(&hasher, self.offset);
+            self.save(&hasher);
         }
         Ok(hasher)
     }
@@ -210,12 +274,12 @@ impl Session {
         Ok((hasher, from))
     }
 
-    /// Puts the hash aside for the next request.
-    pub(super) fn save(&self, hasher: &Hasher, offset: u64) {
+    /// Puts the hash up to the offset aside for the next request.
+    pub(super) fn save(&self, hasher: &Hasher) {
         let path = layout::upload_hash_state(&self.dir);
+        let state = HashState::new(hasher, self.offset);
         // Not having it costs time, not correctness.
-        if let Err(error) = atomic::write_derived(&path, &HashState::new(hasher, offset).to_bytes())
-        {
+        if let Err(error) = atomic::write_derived(&path, &state.to_bytes()) {
             tracing::debug!(path = %path.display(), %error, "hash state not saved");
         }
     }
