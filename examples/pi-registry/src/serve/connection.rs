@@ -86,7 +86,7 @@ pub(super) fn protocol(timeouts: &Timeouts) -> Builder<TokioExecutor> {
         .initial_connection_window_size(4 * MIB)
         // hyper takes one chunk of each response before it knows whether the
         // client makes room for it, so streams cost memory even when stalled.
-        .max_concurrent_streams(32)
+        .max_concurrent_streams(16)
         .max_header_list_size(64 * KIB as u32)
         .max_send_buf_size(16 * KIB);
     builder

@@ -6,7 +6,7 @@
 //! | idle connection, request head | 120 s | longer than proxies in front keep theirs |
 //! | silence in a body, either way | 5 min | a transfer may take hours, but must move |
 //! | HTTP/1 head and buffers | 64 KiB each way | memory per connection is a constant |
-//! | HTTP/2 | 32 streams, 1 MiB window each, 4 MiB together, 64 KiB of headers | uploads at full speed within bounds |
+//! | HTTP/2 | 16 streams, 1 MiB window each, 4 MiB together, 64 KiB of headers | uploads at full speed within bounds |
 //! | connections | 8192, and half of the open files | so that nobody takes all memory or all files |
 //!
 //! A stalled download is found by looking at the whole connection: on HTTP/2,
