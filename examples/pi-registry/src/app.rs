@@ -1,22 +1,24 @@
 //! The service of a configuration: the registry, and `/` for probes.
+//!
+//! `/v2` is answered as `/v2/` is, with 200 or 401. Distribution redirects,
+//! but some clients and probes that call it follow no redirect, and some drop
+//! their credentials on the way.
 
-use std::pin::Pin;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use http::{HeaderValue, Method, Request, Response, header};
-use pin_project_lite::pin_project;
 use registry_spec::{
-    AllowAll, Body, Deletes, Event, Failure, Observer, Registry, Storage, Validation,
+    AllowAll, Body, Deletes, Event, Failure, Limits, Observer, Registry, Storage, Validation,
 };
-use tower_service::Service;
 
 use crate::config::Config;
+use crate::filter::{Filter, Filtered};
 use crate::logging::chain;
 
 /// The whole service of a configuration over its storage.
 #[must_use]
-pub fn app(config: &Config, storage: Arc<dyn Storage>) -> App<Registry> {
+pub fn app(config: &Config, storage: Arc<dyn Storage>) -> Filtered<Probe, Registry> {
     let deletes = if config.storage.deletes {
         Deletes::all()
     } else {
@@ -27,75 +29,35 @@ pub fn app(config: &Config, storage: Arc<dyn Storage>) -> App<Registry> {
     } else {
         Validation::Sparse
     };
+    let mut limits = Limits::default();
+    limits.catalog_items = config.limits.catalog;
+    limits.page_items = config.limits.tags;
     // Open access is what the configuration asks for: a start with any other
     // `auth` than none is refused.
     let registry = Registry::builder(storage, Arc::new(AllowAll))
         .deletes(deletes)
         .validation(validation)
+        .limits(limits)
+        .read_only(config.storage.read_only)
         .observer(Arc::new(LogFailures))
         .build();
-    App::new(registry)
+    Filtered::new(Probe, registry)
 }
 
 /// Answers `GET /` and `HEAD /` by itself: the probe of container platforms,
-/// which must work before and whatever the storage does, and without
-/// credentials. Everything else goes to the service inside.
-#[derive(Clone, Debug)]
-pub struct App<S> {
-    inner: S,
-}
+/// which must work without credentials. Everything else goes on.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Probe;
 
-impl<S> App<S> {
-    /// Puts the probe's answer before a service.
-    pub const fn new(inner: S) -> Self {
-        Self { inner }
-    }
-}
-
-impl<S, B> Service<Request<B>> for App<S>
-where
-    S: Service<Request<B>, Response = Response<Body>>,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = AppFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+impl Filter for Probe {
+    fn filter<B>(&self, request: Request<B>) -> ControlFlow<Response<Body>, Request<B>> {
         let probe =
             request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
         if probe {
-            AppFuture { inner: None }
+            ControlFlow::Break(alive())
         } else {
-            let inner = Some(self.inner.call(request));
-            AppFuture { inner }
-        }
-    }
-}
-
-pin_project! {
-    /// The future of [`App`].
-    #[derive(Debug)]
-    pub struct AppFuture<F> {
-        // `None` for a probe.
-        #[pin]
-        inner: Option<F>,
-    }
-}
-
-impl<F, E> Future for AppFuture<F>
-where
-    F: Future<Output = Result<Response<Body>, E>>,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match self.project().inner.as_pin_mut() {
-            Some(inner) => inner.poll(cx),
-            None => Poll::Ready(Ok(alive())),
+            ControlFlow::Continue(request)
         }
     }
 }
@@ -145,7 +107,9 @@ mod tests {
             Ok::<_, Infallible>(response)
         });
         let request = Request::builder().method(method).uri(path).body(());
-        let response = App::new(teapot).oneshot(request.expect("valid")).await;
+        let response = Filtered::new(Probe, teapot)
+            .oneshot(request.expect("valid"))
+            .await;
         response.expect("infallible")
     }
 

@@ -54,9 +54,16 @@ impl Backend {
                 });
             }
         }
+        if let Some(Purge { dry_run: true, .. }) = storage.purge {
+            tracing::info!(
+                "unfinished uploads stay, as storage.maintenance.uploadpurging.dryrun says"
+            );
+        }
         Ok(Self {
             files,
-            purge: storage.purge,
+            purge: storage
+                .purge
+                .filter(|purge| !purge.dry_run && !storage.read_only),
         })
     }
 
@@ -103,6 +110,7 @@ mod tests {
             root,
             deletes: true,
             purge: None,
+            read_only: false,
         }
     }
 
@@ -112,6 +120,24 @@ mod tests {
         let root = dir.path().join("a/b");
         Backend::open(&storage(root.clone())).await.expect("made");
         assert!(root.is_dir());
+    }
+
+    #[tokio::test]
+    async fn uploads_stay_in_a_dry_run_and_where_nothing_may_be_written() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let minute = Duration::from_secs(60);
+        for (dry_run, read_only) in [(true, false), (false, true), (true, true)] {
+            let mut storage = storage(dir.path().to_owned());
+            storage.read_only = read_only;
+            storage.purge = Some(Purge {
+                age: minute,
+                interval: minute,
+                dry_run,
+            });
+            let backend = Backend::open(&storage).await.expect("usable");
+            // It would go on for ever, if there were anything to do.
+            backend.purge_uploads().await;
+        }
     }
 
     #[tokio::test]

@@ -4,11 +4,6 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// Where it listens, as an address to open.
-pub(crate) fn url(listening: SocketAddr) -> String {
-    format!("http://{listening}")
-}
-
 /// Writes where everything is, and how to push a first image.
 ///
 /// Nobody may be there to read it; that is no reason to fail.
@@ -27,7 +22,7 @@ or with Podman:
 
 ",
         version = env!("CARGO_PKG_VERSION"),
-        url = url(listening),
+        url = format_args!("http://{listening}"),
         data = data.display(),
         // By this name both programs talk plain HTTP to it.
         host = format_args!("localhost:{}", listening.port()),

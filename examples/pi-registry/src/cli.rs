@@ -1,8 +1,36 @@
-//! The command line.
+//! The command line, in our own name and in distribution's.
+//!
+//! | called as | is |
+//! |---|---|
+//! | `pi-registry …` | this program |
+//! | `registry …` | distribution's: `serve`, `garbage-collect`, a file, `--version` |
+//! | `htpasswd …` | Apache's, as far as a registry needs it |
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::config::Search;
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Serve(Place),
+    Config(Place),
+    Check(Place),
+    GarbageCollect,
+    /// With its own arguments.
+    Htpasswd(Vec<OsString>),
+}
+
+/// Where the configuration is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) search: Search,
+}
 
 /// A container registry for small private clusters, in place of registry:2.
 ///
@@ -12,12 +40,13 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "pi-registry", version, disable_version_flag = true)]
 #[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 
-    #[command(flatten)]
-    serve: Serve,
+    /// Configuration file, as registry:2 reads it
+    /// [default: $REGISTRY_CONFIGURATION_PATH, else none].
+    config: Option<PathBuf>,
 
     /// Print the version.
     // `-v` is what registry:2 has, `-V` what other programs have.
@@ -28,57 +57,210 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the registry, as without a subcommand.
-    Serve(Serve),
+    Serve(File),
+    /// Print the configuration that results, each value with its source.
+    Config(File),
+    /// Look for what is wrong with the configuration and the storage.
+    Check(File),
+    /// Not there yet: tells so and touches nothing.
+    GarbageCollect(GarbageCollect),
+    /// Print a line for a file of users and passwords, as Apache's does.
+    #[command(disable_help_flag = true)]
+    Htpasswd(Htpasswd),
 }
 
 #[derive(Args, Debug)]
-struct Serve {
+struct File {
     /// Configuration file, as registry:2 reads it
-    /// [default: $REGISTRY_CONFIGURATION_PATH, else none].
+    /// [default: $REGISTRY_CONFIGURATION_PATH; for `serve`, and when this is
+    /// called `registry`, else /etc/distribution/config.yml, else
+    /// /etc/docker/registry/config.yml; else none].
     config: Option<PathBuf>,
 }
 
-impl Cli {
-    /// The configuration file of the command line.
-    pub(crate) fn config(&self) -> Option<&Path> {
-        let serve = match &self.command {
-            Some(Command::Serve(serve)) => serve,
-            None => &self.serve,
-        };
-        serve.config.as_deref()
+/// distribution's arguments; `-m` and `--delete-untagged=true` are the same.
+#[derive(Args, Debug)]
+struct GarbageCollect {
+    /// Configuration file, as registry:2 reads it.
+    config: Option<PathBuf>,
+    /// Only tell what would be removed.
+    #[arg(short, long, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    dry_run: Option<bool>,
+    /// Remove manifests that have no tag.
+    #[arg(short = 'm', long, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    delete_untagged: Option<bool>,
+    /// Tell less.
+    #[arg(short, long, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    quiet: Option<bool>,
+}
+
+#[derive(Args, Debug)]
+struct Htpasswd {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+/// Reads the arguments of a process, its own name among them.
+pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Action, clap::Error> {
+    let mut arguments = arguments;
+    let called = |argument: Option<&OsString>, name: &str| {
+        argument.and_then(|path| Path::new(path).file_name()) == Some(OsStr::new(name))
+    };
+    if called(arguments.first(), "htpasswd") {
+        return Ok(Action::Htpasswd(arguments.split_off(1)));
     }
+    let as_registry = called(arguments.first(), "registry");
+    let mut command = Cli::command();
+    if as_registry {
+        // `docker run IMAGE registry serve …`, which distribution's image runs
+        // as it stands.
+        if called(arguments.get(1), "registry") {
+            arguments.remove(1);
+        }
+        // Three words, as distribution prints.
+        command = command
+            .name("registry")
+            .bin_name("registry")
+            .version(concat!("pi-registry ", env!("CARGO_PKG_VERSION")));
+    }
+    let cli = Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)?;
+    let bare = if as_registry {
+        Search::WellKnown
+    } else {
+        Search::Named
+    };
+    let place = |file: File, search| Place {
+        file: file.config,
+        search,
+    };
+    Ok(match cli.command {
+        None => Action::Serve(Place {
+            file: cli.config,
+            search: bare,
+        }),
+        Some(Command::Serve(file)) => Action::Serve(place(file, Search::WellKnown)),
+        Some(Command::Config(file)) => Action::Config(place(file, bare)),
+        Some(Command::Check(file)) => Action::Check(place(file, bare)),
+        Some(Command::GarbageCollect(_)) => Action::GarbageCollect,
+        Some(Command::Htpasswd(htpasswd)) => Action::Htpasswd(htpasswd.arguments),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
 
     use super::*;
 
-    fn config(arguments: &[&str]) -> Option<PathBuf> {
-        let arguments = ["pi-registry"].iter().chain(arguments);
-        let cli = Cli::try_parse_from(arguments).expect("valid");
-        cli.config().map(Path::to_owned)
+    fn parsed(arguments: &[&str]) -> Result<Action, clap::Error> {
+        parse(arguments.iter().map(OsString::from).collect())
+    }
+
+    fn serve(file: Option<&str>, search: Search) -> Action {
+        let file = file.map(PathBuf::from);
+        Action::Serve(Place { file, search })
     }
 
     #[test]
     fn the_subcommand_may_be_left_out() {
         Cli::command().debug_assert();
-        assert_eq!(config(&[]), None);
-        assert_eq!(config(&["serve"]), None);
-        assert_eq!(config(&["c.yml"]), Some("c.yml".into()));
-        assert_eq!(config(&["serve", "c.yml"]), Some("c.yml".into()));
+        use Search::{Named, WellKnown};
+        for (arguments, expected) in [
+            (&["pi-registry"] as &[_], serve(None, Named)),
+            (&["pi-registry", "serve"], serve(None, WellKnown)),
+            (&["pi-registry", "c.yml"], serve(Some("c.yml"), Named)),
+            (
+                &["pi-registry", "serve", "c.yml"],
+                serve(Some("c.yml"), WellKnown),
+            ),
+            (&["/bin/registry"], serve(None, WellKnown)),
+            (&["registry", "c.yaml"], serve(Some("c.yaml"), WellKnown)),
+            (
+                &["registry", "serve", "c.yml"],
+                serve(Some("c.yml"), WellKnown),
+            ),
+            (
+                &["registry", "/bin/registry", "serve"],
+                serve(None, WellKnown),
+            ),
+        ] {
+            assert_eq!(parsed(arguments).expect("valid"), expected, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_start_in_the_place_of_distribution_looks_into_etc() {
+        for (arguments, search) in [
+            (&["pi-registry", "config"] as &[_], Search::Named),
+            (&["pi-registry", "check"], Search::Named),
+            (&["registry", "config"], Search::WellKnown),
+            (&["registry", "check"], Search::WellKnown),
+        ] {
+            match parsed(arguments).expect("valid") {
+                Action::Config(place) | Action::Check(place) => {
+                    assert_eq!(place.search, search, "{arguments:?}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn garbage_collect_takes_the_flags_of_distribution() {
+        for flags in [
+            &["c.yml"] as &[_],
+            &["-d", "c.yml"],
+            &["--dry-run", "-m", "-q", "c.yml"],
+            &["--delete-untagged=true", "c.yml"],
+            &["-m=false", "--quiet", "--dry-run=1", "c.yml"],
+            &["c.yml", "--delete-untagged"],
+            &["-dm", "c.yml"],
+            &[],
+        ] {
+            let arguments: Vec<_> = ["registry", "garbage-collect"]
+                .iter()
+                .chain(flags)
+                .copied()
+                .collect();
+            let action = parsed(&arguments).expect("valid");
+            assert_eq!(action, Action::GarbageCollect, "{flags:?}");
+        }
+        assert!(parsed(&["registry", "garbage-collect", "--all"]).is_err());
+    }
+
+    #[test]
+    fn htpasswd_keeps_its_arguments() {
+        let expected = ["-Bbn", "--", "u", "-p"].map(OsString::from).to_vec();
+        for start in [
+            &["/usr/bin/htpasswd"] as &[_],
+            &["registry", "htpasswd"],
+            &["pi-registry", "htpasswd"],
+        ] {
+            let arguments: Vec<_> = start
+                .iter()
+                .copied()
+                .chain(["-Bbn", "--", "u", "-p"])
+                .collect();
+            let action = parsed(&arguments).expect("valid");
+            assert_eq!(action, Action::Htpasswd(expected.clone()), "{start:?}");
+        }
     }
 
     #[test]
     fn the_version_has_the_flags_of_both_worlds() {
+        let version = env!("CARGO_PKG_VERSION");
         for flag in ["-v", "-V", "--version"] {
-            let error = Cli::try_parse_from(["pi-registry", flag]).expect_err("not a run");
-            assert_eq!(
-                error.kind(),
-                clap::error::ErrorKind::DisplayVersion,
-                "{flag}"
-            );
+            for (name, expected) in [
+                ("pi-registry", format!("pi-registry {version}\n")),
+                ("registry", format!("registry pi-registry {version}\n")),
+            ] {
+                let error = parsed(&[name, flag]).expect_err("not a run");
+                assert_eq!(error.kind(), ErrorKind::DisplayVersion, "{flag}");
+                assert_eq!(error.to_string(), expected);
+            }
         }
     }
 }

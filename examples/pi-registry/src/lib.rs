@@ -2,7 +2,7 @@
 //! a process or a port.
 //!
 //! ```text
-//! cli -> config -> backend -> app -> access_log -> serve
+//! cli -> config -> backend -> app -> front -> serve
 //! ```
 //!
 //! | module | what it does |
@@ -10,7 +10,14 @@
 //! | [`config`] | distribution's `config.yml` and `REGISTRY_*` into a checked `Config` |
 //! | [`backend`] | the storage of a configuration, and its upkeep |
 //! | [`mod@app`] | the service of a configuration: the registry, and `/` for probes |
+//! | [`front`] | what stands before it: the modules below, put together |
+//! | [`proxies`] | whose headers are believed, and who the client is |
 //! | [`access_log`] | a line per request |
+//! | [`response_headers`] | `http.headers` |
+//! | [`public_url`] | prefixes, and the base of `Location` |
+//! | [`metrics`] | what Prometheus asks for |
+//! | [`health`] | `health`: when everything is answered with 503 |
+//! | [`debug`] | the second listener, for metrics and health |
 //! | [`serve`] | the HTTP server: time limits, draining |
 //!
 //! There is no protocol logic here: that is `registry-spec`'s.
@@ -20,9 +27,18 @@ pub mod app;
 pub mod backend;
 mod banner;
 mod cli;
+mod commands;
 pub mod config;
+pub mod debug;
+pub mod filter;
+pub mod front;
+pub mod health;
 mod logging;
+pub mod metrics;
 mod open_files;
+pub mod proxies;
+pub mod public_url;
+pub mod response_headers;
 mod run;
 pub mod serve;
 mod signals;

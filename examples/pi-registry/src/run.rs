@@ -3,18 +3,22 @@
 use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser as _;
 use tokio::sync::Mutex;
 
 use crate::access_log::AccessLog;
 use crate::backend::Backend;
-use crate::cli::Cli;
-use crate::config::{Config, Origin};
-use crate::serve::{self, Timeouts};
+use crate::cli::{self, Action, Place};
+use crate::config::{Config, Document, Origin};
+use crate::debug::DebugServer;
+use crate::front::front;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::serve::{self, Bound, Options};
 use crate::signals::Signals;
-use crate::{app, banner, logging, open_files};
+use crate::{app, banner, commands, logging, open_files};
 
 /// How long the end waits for a reader of the access log.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -26,12 +30,29 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// the signal when a second one came before the transfers were done.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    start(&cli).unwrap_or_else(|line| {
-        // Not `eprintln!`, which panics when nobody listens.
-        let _ = writeln!(io::stderr(), "pi-registry: {line}");
-        ExitCode::FAILURE
-    })
+    let action = match cli::parse(std::env::args_os().collect()) {
+        Ok(action) => action,
+        Err(error) => {
+            // Not `exit`, which panics when nobody listens.
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match action {
+        Action::Serve(place) => start(&place).unwrap_or_else(|line| {
+            // Not `eprintln!`, which panics when nobody listens.
+            let _ = writeln!(io::stderr(), "pi-registry: {line}");
+            ExitCode::FAILURE
+        }),
+        Action::Config(place) => commands::config::run(&place),
+        Action::Check(place) => commands::check::run(&place),
+        Action::GarbageCollect => commands::garbage_collect::run(),
+        Action::Htpasswd(arguments) => commands::htpasswd::run(&arguments),
+    }
 }
 
 /// Why the program did not start, in one line.
@@ -49,8 +70,9 @@ impl fmt::Display for OneLine {
     }
 }
 
-fn start(cli: &Cli) -> Result<ExitCode, OneLine> {
-    let config = Config::load(cli.config(), std::env::vars_os())?;
+fn start(place: &Place) -> Result<ExitCode, OneLine> {
+    let environment = std::env::vars_os();
+    let config = Document::load(place.file.as_deref(), place.search, environment)?.config()?;
     let _flush = logging::init(&config.log)?;
     for warning in &config.warnings {
         if tracing::enabled!(tracing::Level::WARN) {
@@ -73,18 +95,45 @@ fn start(cli: &Cli) -> Result<ExitCode, OneLine> {
 async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
     let mut signals = Signals::listen()?;
     let start = async {
-        let listener = serve::bind(&config.http.addr).await?;
+        let listener = serve::bind(&config.http.addr, "http.addr").await?;
+        let debug = match &config.http.debug {
+            Some(debug) => Some(serve::bind(&debug.addr, "http.debug.addr").await?),
+            None => None,
+        };
         let backend = Backend::open(&config.storage).await?;
-        Ok::<_, OneLine>((listener, backend))
+        Ok::<_, OneLine>((listener, debug, backend))
     };
     // Either may hang, in a name lookup or in a network's file system.
-    let (listener, backend) = tokio::select! {
+    let (listener, debug, backend) = tokio::select! {
         started = start => started?,
         signal = signals.next() => return Ok(ExitCode::from(signal.exit_code())),
     };
-    let access_log = AccessLog::start(io::stdout())?;
-    let service = access_log.wrap(app(config, backend.storage()));
-    announce(config, listener.local_addr()?);
+    let access_log = if config.log.access {
+        AccessLog::start(io::stdout())?
+    } else {
+        AccessLog::off()
+    };
+    let metrics_path = config
+        .http
+        .debug
+        .as_ref()
+        .and_then(|d| d.metrics_path.clone());
+    let metrics = metrics_path.map(|path| (path, Metrics::new()));
+    let storage = match &metrics {
+        Some((_, metrics)) => Arc::new(metrics.storage(backend.storage())),
+        None => backend.storage(),
+    };
+    // Its looks are not measured: they would be most of the calls.
+    let (health, _checks) = Health::watch(&config.health, backend.storage());
+    let service = front(
+        &config.http,
+        &access_log,
+        metrics.as_ref().map(|(_, metrics)| metrics.http().clone()),
+        health.clone(),
+        app(config, storage),
+    )?;
+    let _debug = debug.map(|listener| DebugServer::new(health, metrics).spawn(listener));
+    announce(config, listener.bound());
 
     let purge = tokio::spawn(backend.purge_uploads());
     let drain = config.http.drain_timeout;
@@ -101,7 +150,11 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
             signal = signals.next() => second = Some(signal),
         }
     };
-    let cut = serve::serve(listener, service, Timeouts::default(), stop, give_up).await;
+    let options = Options {
+        h2c: config.http.h2c,
+        ..Options::default()
+    };
+    let cut = serve::serve(listener, service, options, stop, give_up).await;
     let code = if let Some(signal) = second {
         tracing::warn!(
             "{}: stopped at once, {cut} connections were cut",
@@ -122,16 +175,15 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
 }
 
 /// Says that the registry is there.
-fn announce(config: &Config, listening: std::net::SocketAddr) {
+fn announce(config: &Config, bound: &Bound) {
     let data = &config.storage.root;
-    let url = banner::url(listening);
-    match &config.origin {
-        Origin::BuiltIn => banner::write(io::stderr(), listening, data),
-        Origin::Environment => tracing::info!("listens on {url}, data in {}", data.display()),
-        Origin::File(path) => tracing::info!(
-            "listens on {url}, data in {}, configuration of {}",
+    match (&config.origin, bound) {
+        (Origin::BuiltIn, Bound::Tcp(addr)) => banner::write(io::stderr(), *addr, data),
+        (Origin::File(path), _) => tracing::info!(
+            "listens on {bound}, data in {}, configuration of {}",
             data.display(),
             path.display()
         ),
+        _ => tracing::info!("listens on {bound}, data in {}", data.display()),
     }
 }

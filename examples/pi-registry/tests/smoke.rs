@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,9 +17,31 @@ const LONG: Duration = Duration::from_secs(30);
 
 /// A command with none of this machine's own configuration.
 fn command(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pi-registry"));
+    command_of(Path::new(env!("CARGO_BIN_EXE_pi-registry")), dir)
+}
+
+fn command_of(program: &Path, dir: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(dir).env_clear().stdin(Stdio::null());
     command
+}
+
+/// The program under another name, in `dir`.
+fn link(dir: &Path, name: &str) -> PathBuf {
+    let link = dir.join(name);
+    symlink(env!("CARGO_BIN_EXE_pi-registry"), &link).expect("linked");
+    link
+}
+
+/// The exit code, standard output and standard error.
+fn output(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.output().expect("started");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 /// A running registry; killed when the test ends, however it ends.
@@ -37,11 +61,20 @@ impl Drop for Running {
 
 /// Starts a registry with this file, and waits for the line with its address.
 fn start(config: &str) -> Running {
+    start_as(None, &["serve", "c.yml"], config)
+}
+
+/// The same, by another name and with other arguments.
+fn start_as(name: Option<&str>, arguments: &[&str], config: &str) -> Running {
     let dir = tempfile::tempdir().expect("temporary directory");
     let config = config.replace("DATA", dir.path().join("data").to_str().expect("UTF-8"));
     fs::write(dir.path().join("c.yml"), config).expect("written");
-    let mut child = command(dir.path())
-        .args(["serve", "c.yml"])
+    let mut command = match name {
+        Some(name) => command_of(&link(dir.path(), name), dir.path()),
+        None => command(dir.path()),
+    };
+    let mut child = command
+        .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -319,4 +352,271 @@ fn help_and_version_are_printed() {
         .expect("started");
     let expected = format!("pi-registry {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(String::from_utf8_lossy(&version.stdout), expected);
+}
+
+#[test]
+fn called_registry_it_serves_as_distribution_does() {
+    for arguments in [
+        &["c.yml"] as &[_],
+        &["serve", "c.yml"],
+        &["registry", "serve", "c.yml"],
+    ] {
+        let running = start_as(Some("registry"), arguments, CONFIG);
+        let answer = running.send("GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let registry = link(dir.path(), "registry");
+    let (code, out, _) = output(command_of(&registry, dir.path()).arg("--version"));
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(
+        (code, out),
+        (Some(0), format!("registry pi-registry {version}\n"))
+    );
+    let (code, out, _) = output(command_of(&registry, dir.path()).arg("help"));
+    assert_eq!(code, Some(0));
+    assert!(out.contains("Usage: registry"), "{out}");
+}
+
+#[test]
+fn garbage_collect_says_so_and_touches_nothing() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let registry = link(dir.path(), "registry");
+    fs::write(
+        dir.path().join("c.yml"),
+        "storage: {filesystem: {rootdirectory: data}}",
+    )
+    .expect("written");
+    for flags in [
+        &[] as &[_],
+        &["--delete-untagged=true"],
+        &["-d", "-m", "-q"],
+    ] {
+        let (code, out, log) = output(
+            command_of(&registry, dir.path())
+                .arg("garbage-collect")
+                .args(flags)
+                .arg("c.yml"),
+        );
+        assert_eq!((code, out.as_str()), (Some(2), ""));
+        assert!(
+            log.starts_with("pi-registry: garbage-collect is not supported yet"),
+            "{log}"
+        );
+        assert_eq!(log.lines().count(), 1, "{log}");
+    }
+    assert!(!dir.path().join("data").exists());
+}
+
+#[test]
+fn called_htpasswd_it_prints_a_user() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let htpasswd = link(dir.path(), "htpasswd");
+    let (code, out, log) = output(command_of(&htpasswd, dir.path()).args(["-Bbn", "u", "pass"]));
+    assert_eq!((code, log.as_str()), (Some(0), ""));
+    assert!(
+        out.starts_with("u:$2y$05$") && out.ends_with("\n\n"),
+        "{out}"
+    );
+    assert_eq!(out.trim_end().len(), "u:".len() + 60, "{out}");
+
+    let mut child = command_of(&htpasswd, dir.path())
+        .args(["-n", "-i", "-B", "-C", "4", "u"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(b"pass\n").expect("read");
+    drop(stdin);
+    let out = child.wait_with_output().expect("ended");
+    assert!(out.stdout.starts_with(b"u:$2y$04$"), "{out:?}");
+
+    let (code, out, log) = output(command_of(&htpasswd, dir.path()).args(["-bnm", "u", "p"]));
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(log.starts_with("htpasswd: -m: "), "{log}");
+    assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+#[test]
+fn config_prints_values_sources_and_no_secrets() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let text = "http:\n  addr: :1\n  secret: HUSH\n";
+    fs::write(dir.path().join("c.yml"), text).expect("written");
+    let (code, out, log) = output(
+        command(dir.path())
+            .args(["config", "c.yml"])
+            .env("REGISTRY_LOG_LEVEL", "debug"),
+    );
+    assert_eq!(code, Some(0), "{log}");
+    for line in [
+        "# c.yml",
+        "  addr: \":1\"  # c.yml:2",
+        "  secret: \"********\"  # c.yml:3, ignored",
+        "  level: debug  # environment variable REGISTRY_LOG_LEVEL",
+        "  draintimeout: 30s  # built-in default",
+    ] {
+        assert!(out.lines().any(|printed| printed == line), "{line}\n{out}");
+    }
+    assert_eq!(
+        log,
+        "pi-registry: c.yml:3: http.secret is ignored: uploads carry no signed state\n"
+    );
+
+    // One that cannot start is printed all the same.
+    let (code, out, log) = output(
+        command(dir.path())
+            .args(["config", "c.yml"])
+            .env("REGISTRY_STORAGE", "s3")
+            .env("REGISTRY_STORAGE_S3_SECRETKEY", "HUSH")
+            .env("REGISTRY_PROXY_PASSWORD", "HUSH"),
+    );
+    assert_eq!(code, Some(1), "{out}");
+    assert!(!(out.clone() + &log).contains("HUSH"), "{out}{log}");
+    assert!(
+        out.contains("REGISTRY_STORAGE_S3_SECRETKEY, not supported\n"),
+        "{out}"
+    );
+    assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+const CHECKED: &str = "http: {addr: '127.0.0.1:0'}\nstorage: {filesystem: {rootdirectory: DATA}}\n";
+
+/// Checks a registry with its data in `data`, perhaps as another user.
+fn check(dir: &Path, data: &Path, user: Option<u32>) -> (Option<i32>, String) {
+    let config = CHECKED.replace("DATA", data.to_str().expect("UTF-8"));
+    fs::write(dir.join("c.yml"), config).expect("written");
+    let mut command = command(dir);
+    command.args(["check", "c.yml"]);
+    if let Some(user) = user {
+        command.uid(user).gid(user);
+    }
+    let (code, out, log) = output(&mut command);
+    assert_eq!(log, "");
+    for line in out.lines() {
+        let word = line.split(": ").next().expect("a word");
+        assert!(["ok", "warning", "error"].contains(&word), "{line}");
+    }
+    (code, out)
+}
+
+#[test]
+fn check_finds_a_good_directory_good() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let data = dir.path().join("data");
+    let (code, out) = check(dir.path(), &data, None);
+    assert_eq!(code, Some(0), "{out}");
+    for start in [
+        "ok: configuration: c.yml".to_owned(),
+        format!(
+            "ok: storage.filesystem.rootdirectory: {} can be written, renamed and synced: ",
+            data.display()
+        ),
+        "ok: http.addr: 127.0.0.1:0 can be listened on".to_owned(),
+    ] {
+        assert!(
+            out.lines().any(|line| line.starts_with(&start)),
+            "{start}\n{out}"
+        );
+    }
+    assert!(out.contains(" MiB are free"), "{out}");
+    let left: Vec<_> = fs::read_dir(&data)
+        .expect("made")
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect();
+    assert!(left.iter().all(|name| name == "docker"), "{left:?}");
+}
+
+#[test]
+fn check_explains_a_directory_that_cannot_be_written() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let data = dir.path().join("data");
+    fs::create_dir(&data).expect("made");
+    // Nothing is read-only for root, so that another user has to look.
+    let user = rustix::process::geteuid().is_root().then_some(65534);
+    for (path, mode) in [(dir.path(), 0o755), (&data, 0o555)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+    }
+    let (code, out) = check(dir.path(), &data, user);
+    assert_eq!(code, Some(1), "{out}");
+    let line = out
+        .lines()
+        .find(|line| line.starts_with("error: "))
+        .expect("one");
+    assert!(line.contains("can be read but not written: "), "{line}");
+    assert!(
+        line.contains("with mode 0555, this process runs as "),
+        "{line}"
+    );
+    let advice = match user {
+        Some(_) => format!("chown -R 65534:65534 {}", data.display()),
+        None => format!("chmod -R u+rwX {}", data.display()),
+    };
+    assert!(line.contains(&advice), "{line}");
+}
+
+#[test]
+fn check_points_out_data_in_memory() {
+    // The one place that is in memory on all machines, where it can be used.
+    let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {
+        return;
+    };
+    let (code, out) = check(dir.path(), &dir.path().join("data"), None);
+    assert_eq!(code, Some(0), "{out}");
+    let warning = out
+        .lines()
+        .find(|line| line.starts_with("warning: storage"))
+        .expect("one");
+    assert!(
+        warning.contains("is in memory (tmpfs at /dev/shm): everything is gone"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn check_tells_what_prevents_a_start() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("free");
+    let addr = taken.local_addr().expect("bound").to_string();
+    let socket = dir.path().join("s.sock");
+    let _socket = std::os::unix::net::UnixListener::bind(&socket).expect("free");
+    let socket = socket.to_str().expect("UTF-8");
+    for (variables, expected) in [
+        (
+            vec![("REGISTRY_HTTP_ADDR", addr.as_str())],
+            "error: http.addr: cannot listen on 127.",
+        ),
+        (
+            vec![("REGISTRY_HTTP_DEBUG_ADDR", &addr)],
+            "error: http.debug.addr: cannot listen on 127.",
+        ),
+        (
+            vec![
+                ("REGISTRY_HTTP_NET", "unix"),
+                ("REGISTRY_HTTP_ADDR", socket),
+            ],
+            "error: http.addr: unix:",
+        ),
+        (
+            vec![("REGISTRY_LOG_LEVEL", "loud")],
+            "error: configuration: environment variable REGISTRY_LOG_LEVEL",
+        ),
+        (
+            vec![("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", "/proc/none")],
+            "error: storage.filesystem.rootdirectory: /proc/none cannot be used: ",
+        ),
+    ] {
+        fs::write(
+            dir.path().join("c.yml"),
+            "http: {addr: '127.0.0.1:0'}\nstorage: {filesystem: {rootdirectory: data}}\n",
+        )
+        .expect("written");
+        let (code, out, _) = output(command(dir.path()).args(["check", "c.yml"]).envs(variables));
+        assert_eq!(code, Some(1), "{out}");
+        assert!(
+            out.lines().any(|line| line.starts_with(expected)),
+            "{expected}\n{out}"
+        );
+    }
 }

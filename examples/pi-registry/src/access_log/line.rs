@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, HeaderName, Request, StatusCode, Version, header};
 
 use super::clock;
-use crate::serve::Peer;
+use crate::proxies::Client;
 
 /// Longest part of a line that a client chooses, in bytes before escaping.
 /// A path of the longest name and digest fits.
@@ -43,11 +43,11 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn new<B>(request: &Request<B>) -> Self {
         let mut start = String::with_capacity(192);
-        match request.extensions().get::<Peer>() {
-            // An IPv4 client of an IPv6 socket is still an IPv4 client.
-            Some(Peer(peer)) => {
-                let _ = write!(start, "{}", peer.ip().to_canonical());
+        match request.extensions().get() {
+            Some(Client(address)) => {
+                let _ = write!(start, "{address}");
             }
+            // On a socket of the file system, without a word of a proxy.
             None => start.push('-'),
         }
         start.push_str(" - - [");
@@ -146,12 +146,12 @@ mod tests {
 
     #[test]
     fn a_line_is_in_the_combined_format() {
-        let peer: std::net::SocketAddr = "[::ffff:10.0.0.7]:1234".parse().expect("valid");
+        let client = std::net::IpAddr::from([10, 0, 0, 7]);
         let request = Request::get("/v2/")
             .header("user-agent", "docker/29.0")
             .header("referer", "http://ui.example/list?token=s3cret")
             .header("authorization", "Basic c2VjcmV0")
-            .extension(Peer(peer))
+            .extension(Client(client))
             .body(())
             .expect("valid");
         assert_eq!(

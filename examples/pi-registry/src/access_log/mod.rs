@@ -24,7 +24,8 @@ use writer::Sink;
 /// The access log: wraps services and writes their lines.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
-    sink: Sink,
+    /// `None` writes nothing.
+    sink: Option<Sink>,
 }
 
 impl AccessLog {
@@ -33,8 +34,14 @@ impl AccessLog {
     /// # Errors
     /// When the system refuses the thread.
     pub fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
-        let sink = Sink::start(output)?;
+        let sink = Some(Sink::start(output)?);
         Ok(Self { sink })
+    }
+
+    /// No log.
+    #[must_use]
+    pub const fn off() -> Self {
+        Self { sink: None }
     }
 
     /// The service with a log of its requests.
@@ -45,7 +52,9 @@ impl AccessLog {
 
     /// Waits, for a limited time, until the lines so far are written.
     pub fn flush(&self, within: Duration) {
-        self.sink.flush(within);
+        if let Some(sink) = &self.sink {
+            sink.flush(within);
+        }
     }
 }
 
@@ -53,7 +62,7 @@ impl AccessLog {
 #[derive(Clone, Debug)]
 pub struct Logged<S> {
     inner: S,
-    sink: Sink,
+    sink: Option<Sink>,
 }
 
 impl<S, A, B> Service<Request<A>> for Logged<S>
@@ -70,18 +79,18 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        let entry = Entry {
+        let entry = self.sink.as_ref().map(|sink| Entry {
             line: Line::new(&request),
             // hyper sends no body for HEAD, whatever the service returns.
             bodyless: request.method() == Method::HEAD,
             status: None,
             sent: 0,
             complete: false,
-            sink: self.sink.clone(),
-        };
+            sink: sink.clone(),
+        });
         LoggedFuture {
             inner: self.inner.call(request),
-            entry: Some(entry),
+            entry,
         }
     }
 }
@@ -272,6 +281,17 @@ mod tests {
         failing.push(Err("disk".into()));
         let line = logged(Method::GET, failing, 2).await;
         assert_eq!(line, "200 2 \"\" \"\" aborted\n");
+    }
+
+    #[tokio::test]
+    async fn a_log_that_is_off_passes_everything_on() {
+        let service = service_fn(|_: Request<()>| async {
+            Ok::<_, Infallible>(Response::new(registry_spec::Body::empty()))
+        });
+        let log = AccessLog::off();
+        let response = log.wrap(service).oneshot(Request::new(())).await;
+        assert_eq!(response.expect("infallible").status(), StatusCode::OK);
+        log.flush(Duration::from_secs(10));
     }
 
     #[tokio::test]

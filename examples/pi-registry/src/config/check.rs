@@ -10,42 +10,81 @@ use super::schema::{self, Support};
 /// At the first key that is refused, or a value where a map belongs.
 pub(super) fn check(root: &Node) -> Result<Vec<String>, ConfigError> {
     let mut warnings = Vec::new();
-    walk("", root, None, &mut warnings)?;
+    walk(&Key::root(), root, None, &mut warnings)?;
     Ok(warnings)
+}
+
+/// A key by its name in the schema, and as a person would write it: the items
+/// of a list have their own numbers there.
+#[derive(Clone)]
+struct Key {
+    schema: String,
+    shown: String,
+}
+
+impl Key {
+    fn root() -> Self {
+        Self {
+            schema: String::new(),
+            shown: String::new(),
+        }
+    }
+
+    fn child(&self, name: &str) -> Self {
+        let below = |key: &str| match key {
+            "" => name.to_owned(),
+            key => format!("{key}.{name}"),
+        };
+        Self {
+            schema: below(&self.schema),
+            shown: below(&self.shown),
+        }
+    }
+
+    fn item(&self, index: usize) -> Self {
+        Self {
+            schema: format!("{}[]", self.schema),
+            shown: format!("{}[{index}]", self.shown),
+        }
+    }
 }
 
 /// `inherited` is the entry of the nearest ancestor that has one.
 fn walk(
-    key: &str,
+    key: &Key,
     node: &Node,
     inherited: Option<Support>,
     warnings: &mut Vec<String>,
 ) -> Result<(), ConfigError> {
-    let own = schema::support(key);
-    if schema::has_children(key) {
+    let own = schema::support(&key.schema);
+    if schema::has_children(&key.schema) {
         let children = match &node.value {
             Value::Null => return Ok(()),
             Value::Map(children) => children,
-            _ => return Err(ConfigError::value(name(key), node, "a map of keys")),
+            _ => return Err(ConfigError::value(name(&key.shown), node, "a map of keys")),
         };
         for (child, node) in children {
-            plain_name(key, child, node)?;
-            let path = match key {
-                "" => child.clone(),
-                key => format!("{key}.{child}"),
-            };
-            walk(&path, node, own.or(inherited), warnings)?;
+            plain_name(&key.shown, child, node)?;
+            walk(&key.child(child), node, own.or(inherited), warnings)?;
         }
         return Ok(());
     }
+    if let Value::List(items) = &node.value
+        && schema::has_children(&key.item(0).schema)
+    {
+        for (index, item) in items.iter().enumerate() {
+            walk(&key.item(index), item, None, warnings)?;
+        }
+    }
+    let shown = &key.shown;
     match own.or(inherited) {
         Some(Support::Used) => {}
         Some(Support::Ignored(_) | Support::Refused) if node.is_off() => {}
         Some(Support::Ignored(why)) => {
-            warnings.push(format!("{}: {key} is ignored: {why}", node.source));
+            warnings.push(format!("{}: {shown} is ignored: {why}", node.source));
         }
         Some(Support::Refused | Support::RefusedIfPresent) => {
-            return Err(ConfigError::unsupported(key, &node.source));
+            return Err(ConfigError::unsupported(shown, &node.source));
         }
         None => return unknown(key, node, warnings),
     }
@@ -81,16 +120,17 @@ fn is_about_security(segment: &str) -> bool {
 /// driver is named, or ignoring it might open the registry or change what it
 /// does: it speaks of authentication or TLS, wherever it stands, or is a slip
 /// of a key of which that is true.
-fn unknown(key: &str, node: &Node, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
-    let (parent, last) = key.rsplit_once('.').unwrap_or(("", key));
+fn unknown(key: &Key, node: &Node, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+    let (parent, last) = split(&key.schema);
+    let (shown_parent, _) = split(&key.shown);
     let source = &node.source;
     // Of control characters nothing but their names must reach a terminal.
-    let key = &key.escape_debug().to_string();
-    if key.split('.').any(is_about_security) {
+    let shown = &key.shown.escape_debug().to_string();
+    if key.schema.split('.').any(is_about_security) {
         return Err(ConfigError::at(
             source,
             format_args!(
-                "{key} is unknown, and ignoring it might open the registry: correct or remove it"
+                "{shown} is unknown, and ignoring it might open the registry: correct or remove it"
             ),
         ));
     }
@@ -101,26 +141,32 @@ fn unknown(key: &str, node: &Node, warnings: &mut Vec<String>) -> Result<(), Con
                 format_args!("storage driver {last:?} is unknown: expected filesystem"),
             ));
         }
-        warnings.push(format!("{source}: {key} is unknown and ignored"));
+        warnings.push(format!("{source}: {shown} is unknown and ignored"));
         return Ok(());
     };
-    let meant = match parent {
+    let below = |parent: &str| match parent {
         "" => near.to_owned(),
         parent => format!("{parent}.{near}"),
     };
+    let meant = below(shown_parent);
     let wrong_case = near.eq_ignore_ascii_case(last);
     // Elsewhere than where they were looked for, images are as good as gone.
     let is_storage = parent.split('.').next() == Some("storage");
-    if wrong_case || is_storage || schema::is_refused_at_or_below(&meant) {
+    if wrong_case || is_storage || schema::is_refused_at_or_below(&below(parent)) {
         return Err(ConfigError::at(
             source,
-            format_args!("{key} is unknown: did you mean {meant}? Correct or remove it"),
+            format_args!("{shown} is unknown: did you mean {meant}? Correct or remove it"),
         ));
     }
     warnings.push(format!(
-        "{source}: {key} is unknown and ignored: did you mean {meant}?"
+        "{source}: {shown} is unknown and ignored: did you mean {meant}?"
     ));
     Ok(())
+}
+
+/// A key's parent, and its last name.
+fn split(key: &str) -> (&str, &str) {
+    key.rsplit_once('.').unwrap_or(("", key))
 }
 
 /// The known name that `word` is probably a slip or an abbreviation of.

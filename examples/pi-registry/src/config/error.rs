@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::node::{Node, Source};
+use super::secret;
 
 /// A configuration that cannot be used. Prints as one line: where, which key,
 /// its value, and what is expected.
@@ -25,7 +26,11 @@ impl ConfigError {
 
     /// A complaint about the value of a key.
     pub(super) fn value(key: &str, node: &Node, expected: impl fmt::Display) -> Self {
-        let value = node.describe();
+        let value = if key.split('.').any(secret::is_secret) {
+            secret::MASK.to_owned()
+        } else {
+            node.describe()
+        };
         Self::at(
             &node.source,
             format_args!("{key} is {value}: expected {expected}"),

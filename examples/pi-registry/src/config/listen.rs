@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where to listen: a host and a port, in the forms that distribution takes.
+/// Where to listen: a host and a port, in the forms that distribution takes,
+/// or a socket in the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListenAddr {
@@ -21,11 +23,19 @@ pub enum ListenAddr {
         /// The port; 0 lets the system choose.
         port: u16,
     },
+    /// With `http.net: unix`. No text parses to it.
+    Unix {
+        /// The socket's absolute path.
+        path: PathBuf,
+    },
 }
 
 /// What an address looks like, for messages.
 pub(super) const EXPECTED: &str =
     "an address and a port such as :5000, 127.0.0.1:5000 or '[::1]:5000'";
+
+/// What a socket's address looks like, for messages.
+pub(super) const EXPECTED_SOCKET: &str = "the absolute path of a socket such as /run/registry.sock";
 
 /// A text is no address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +79,7 @@ impl fmt::Display for ListenAddr {
             Self::Any { port } => write!(f, ":{port}"),
             Self::Host { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Host { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix { path } => write!(f, "unix:{}", path.display()),
         }
     }
 }

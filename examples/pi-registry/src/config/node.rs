@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::secret;
+
 /// Where a piece of the configuration came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
@@ -64,12 +66,25 @@ impl Node {
         }
     }
 
-    /// The node at a dotted key; `None` also when it is null, which YAML
-    /// writes for "nothing here".
+    fn item(&self, index: usize) -> Option<&Self> {
+        match &self.value {
+            Value::List(items) => items.get(index),
+            _ => None,
+        }
+    }
+
+    /// The node at a dotted key such as `health.file[0].interval`; `None` also
+    /// when it is null, which YAML writes for "nothing here".
     pub(super) fn at(&self, key: &str) -> Option<&Self> {
         let mut node = self;
         for segment in key.split('.') {
-            node = node.child(segment)?;
+            let indexed = segment
+                .strip_suffix(']')
+                .and_then(|segment| segment.split_once('['));
+            node = match indexed {
+                Some((name, index)) => node.child(name)?.item(index.parse().ok()?)?,
+                None => node.child(segment)?,
+            };
         }
         (node.value != Value::Null).then_some(node)
     }
@@ -102,11 +117,12 @@ impl Node {
         const LONGEST: usize = 60;
         match &self.value {
             Value::Null => "empty".to_owned(),
-            Value::Scalar(text) if text.chars().count() > LONGEST => {
+            Value::Scalar(text) => {
+                let text = secret::without_password(text);
                 let start: String = text.chars().take(LONGEST).collect();
-                format!("{:?}", format!("{start}…"))
+                let cut = if start.len() < text.len() { "…" } else { "" };
+                format!("{:?}", start + cut)
             }
-            Value::Scalar(text) => format!("{text:?}"),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a map".to_owned(),
         }

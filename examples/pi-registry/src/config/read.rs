@@ -58,3 +58,12 @@ pub(super) fn duration(root: &Node, key: &str) -> Result<Option<Duration>, Confi
         duration::parse,
     )
 }
+
+/// A whole number that is not negative.
+pub(super) fn number(root: &Node, key: &str) -> Result<Option<usize>, ConfigError> {
+    parsed(root, key, "a whole number such as 1000", |text| {
+        // `parse` alone would take `+1`.
+        let digits = text.bytes().all(|c| c.is_ascii_digit());
+        digits.then(|| text.parse().ok()).flatten()
+    })
+}

@@ -22,40 +22,51 @@ pub(super) enum Support {
 }
 
 /// Keys by their full name. An entry speaks for everything below it, save for
-/// what a longer entry names; what no entry reaches is unknown.
+/// what a longer entry names; what no entry reaches is unknown. `[]` stands
+/// for every item of a list.
 const KEYS: &[(&str, Support)] = &[
     ("auth", RefusedIfPresent),
     ("auth.none", Used),
-    (
-        "catalog",
-        Ignored("pages of the catalog have a fixed limit"),
-    ),
+    ("catalog.maxentries", Used),
     (
         "compatibility",
         Ignored("schema 1 manifests are not served"),
     ),
-    ("health", Ignored("there is no health check yet")),
+    ("health.file", Used),
+    ("health.file[].file", Used),
+    ("health.file[].interval", Used),
+    ("health.http", Used),
+    ("health.http[].headers", Used),
+    ("health.http[].interval", Used),
+    ("health.http[].statuscode", Used),
+    ("health.http[].threshold", Used),
+    ("health.http[].timeout", Used),
+    ("health.http[].uri", Used),
+    ("health.storagedriver.enabled", Used),
+    ("health.storagedriver.interval", Used),
+    ("health.storagedriver.threshold", Used),
+    ("health.tcp", Used),
+    ("health.tcp[].addr", Used),
+    ("health.tcp[].interval", Used),
+    ("health.tcp[].threshold", Used),
+    ("health.tcp[].timeout", Used),
     ("http.addr", Used),
-    ("http.debug", Refused),
+    ("http.debug.addr", Used),
+    ("http.debug.prometheus.enabled", Used),
+    ("http.debug.prometheus.path", Used),
     ("http.draintimeout", Used),
-    ("http.h2c", Ignored("HTTP/2 without TLS is always on")),
-    ("http.headers", Refused),
-    (
-        "http.headers.x-content-type-options",
-        Ignored("nosniff is always sent"),
-    ),
-    ("http.host", Ignored("Location headers are relative")),
-    ("http.http2", Ignored("HTTP/2 is always on")),
+    ("http.h2c.enabled", Used),
+    ("http.headers", Used),
+    ("http.host", Used),
+    ("http.http2.disabled", Used),
     ("http.net", Used),
-    ("http.prefix", Refused),
-    (
-        "http.relativeurls",
-        Ignored("Location headers are always relative"),
-    ),
+    ("http.prefix", Used),
+    ("http.relativeurls", Used),
     ("http.secret", Ignored("uploads carry no signed state")),
     ("http.tls", Refused),
-    ("log.accesslog", Ignored("the access log is always on")),
-    ("log.fields", Ignored("log lines have fixed fields")),
+    ("http.trustedproxies", Used),
+    ("log.accesslog.disabled", Used),
+    ("log.fields", Used),
     ("log.formatter", Used),
     ("log.hooks", Ignored("there are no log hooks")),
     ("log.level", Used),
@@ -65,7 +76,8 @@ const KEYS: &[(&str, Support)] = &[
     ("notifications", Refused),
     ("policy", Refused),
     ("proxy", Refused),
-    ("redis", Refused),
+    // Only its cache of descriptors lives there.
+    ("redis", Ignored("nothing needs a descriptor cache")),
     ("reporting", Ignored("nothing is reported to third parties")),
     ("storage.cache", Ignored("nothing needs a descriptor cache")),
     ("storage.delete.enabled", Used),
@@ -74,9 +86,9 @@ const KEYS: &[(&str, Support)] = &[
         Ignored("file access needs no thread limit"),
     ),
     ("storage.filesystem.rootdirectory", Used),
-    ("storage.maintenance.readonly", Refused),
+    ("storage.maintenance.readonly.enabled", Used),
     ("storage.maintenance.uploadpurging.age", Used),
-    ("storage.maintenance.uploadpurging.dryrun", Refused),
+    ("storage.maintenance.uploadpurging.dryrun", Used),
     ("storage.maintenance.uploadpurging.enabled", Used),
     ("storage.maintenance.uploadpurging.interval", Used),
     ("storage.redirect", Ignored("blobs are never redirected")),
@@ -88,7 +100,7 @@ const KEYS: &[(&str, Support)] = &[
     ("storage.s3", RefusedIfPresent),
     ("storage.s3aws", RefusedIfPresent),
     ("storage.swift", RefusedIfPresent),
-    ("tags", Ignored("pages of tags have a fixed limit")),
+    ("tags.maxtags", Used),
     ("validation.disabled", Used),
     ("validation.enabled", Used),
     ("validation.manifests", Refused),
@@ -103,17 +115,23 @@ pub(super) const STORAGE_OPTIONS: &[&str] = &["cache", "delete", "maintenance", 
 
 /// The entry of a key by its own name.
 pub(super) fn support(key: &str) -> Option<Support> {
-    // Header names have no case; every other key is lower case.
-    let folded;
-    let key = if key.starts_with("http.headers.") {
-        folded = key.to_ascii_lowercase();
-        &folded
-    } else {
-        key
-    };
     KEYS.iter()
         .find(|(name, _)| *name == key)
         .map(|&(_, support)| support)
+}
+
+/// The entry that speaks for a key: its own, or its nearest ancestor's.
+pub(super) fn reach(key: &str) -> Option<Support> {
+    let mut key = key;
+    loop {
+        if let Some(support) = support(key) {
+            return Some(support);
+        }
+        key = match key.strip_suffix("[]") {
+            Some(list) => list,
+            None => key.rsplit_once('.')?.0,
+        };
+    }
 }
 
 /// Whether longer entries exist below `key`; every key is below the empty one.
@@ -138,7 +156,7 @@ pub(super) fn children(key: &str) -> impl Iterator<Item = &'static str> {
             "" => name,
             key => name.strip_prefix(key)?.strip_prefix('.')?,
         };
-        below.split('.').next()
+        below.split('.').next().filter(|name| !name.ends_with("[]"))
     })
 }
 
@@ -156,11 +174,131 @@ mod tests {
     }
 
     #[test]
-    fn header_names_have_no_case() {
-        assert!(matches!(
-            support("http.headers.X-Content-Type-Options"),
-            Some(Ignored(_))
-        ));
-        assert_eq!(support("HTTP.addr"), None);
+    fn items_of_a_list_have_their_own_children() {
+        let below: Vec<_> = children("health.file[]").collect();
+        assert_eq!(below, ["file", "interval"]);
+        assert!(!has_children("health.file"));
+        assert!(!children("health").any(|name| name.contains('[')));
+    }
+
+    #[test]
+    fn every_key_of_distribution_has_an_entry() {
+        for key in [
+            "auth.htpasswd.path",
+            "auth.htpasswd.realm",
+            "auth.none",
+            "auth.silly.realm",
+            "auth.token.autoredirect",
+            "auth.token.autoredirectpath",
+            "auth.token.issuer",
+            "auth.token.jwks",
+            "auth.token.realm",
+            "auth.token.rootcertbundle",
+            "auth.token.service",
+            "auth.token.signingalgorithms",
+            "catalog.maxentries",
+            "compatibility.schema1.enabled",
+            "compatibility.schema1.trustkey",
+            "health.file[].file",
+            "health.file[].interval",
+            "health.http[].headers.a",
+            "health.http[].interval",
+            "health.http[].statuscode",
+            "health.http[].threshold",
+            "health.http[].timeout",
+            "health.http[].uri",
+            "health.storagedriver.enabled",
+            "health.storagedriver.interval",
+            "health.storagedriver.threshold",
+            "health.tcp[].addr",
+            "health.tcp[].interval",
+            "health.tcp[].threshold",
+            "health.tcp[].timeout",
+            "http.addr",
+            "http.debug.addr",
+            "http.debug.prometheus.enabled",
+            "http.debug.prometheus.path",
+            "http.draintimeout",
+            "http.h2c.enabled",
+            "http.headers.a",
+            "http.host",
+            "http.http2.disabled",
+            "http.net",
+            "http.prefix",
+            "http.relativeurls",
+            "http.secret",
+            "http.tls.certificate",
+            "http.tls.ciphersuites",
+            "http.tls.clientauth",
+            "http.tls.clientcas",
+            "http.tls.key",
+            "http.tls.letsencrypt.email",
+            "http.tls.minimumtls",
+            "log.accesslog.disabled",
+            "log.fields.a",
+            "log.formatter",
+            "log.hooks",
+            "log.level",
+            "log.reportcaller",
+            "loglevel",
+            "middleware.registry",
+            "notifications.endpoints",
+            "notifications.events.includereferences",
+            "policy.repository.classes",
+            "proxy.cachewritetimeout",
+            "proxy.exec.command",
+            "proxy.password",
+            "proxy.remoteurl",
+            "proxy.ttl",
+            "proxy.username",
+            "redis.addr",
+            "redis.db",
+            "redis.dialtimeout",
+            "redis.password",
+            "redis.pool.maxidle",
+            "redis.tls.enabled",
+            "reporting.bugsnag.apikey",
+            "reporting.newrelic.licensekey",
+            "storage.azure.accountkey",
+            "storage.cache.blobdescriptor",
+            "storage.cache.blobdescriptorsize",
+            "storage.cache.layerinfo",
+            "storage.delete.enabled",
+            "storage.filesystem.maxthreads",
+            "storage.filesystem.rootdirectory",
+            "storage.gcs.bucket",
+            "storage.inmemory",
+            "storage.maintenance.readonly.enabled",
+            "storage.maintenance.uploadpurging.age",
+            "storage.maintenance.uploadpurging.dryrun",
+            "storage.maintenance.uploadpurging.enabled",
+            "storage.maintenance.uploadpurging.interval",
+            "storage.oss.bucket",
+            "storage.redirect.disable",
+            "storage.s3.bucket",
+            "storage.s3aws.bucket",
+            "storage.swift.container",
+            "storage.tag.concurrencylimit",
+            "tags.maxtags",
+            "validation.disabled",
+            "validation.enabled",
+            "validation.manifests.indexes.platforms",
+            "validation.manifests.urls.allow",
+            "version",
+        ] {
+            assert!(reach(key).is_some(), "{key}");
+        }
+        assert_eq!(reach("http.trustedproxies[]"), Some(Used));
+        assert_eq!(reach("http.colour"), None);
+    }
+
+    #[test]
+    fn no_key_has_two_entries() {
+        for (at, (key, _)) in KEYS.iter().enumerate() {
+            assert!(
+                !KEYS[at + 1..].iter().any(|(other, _)| other == key),
+                "{key}"
+            );
+        }
     }
 }

@@ -34,6 +34,11 @@ pub(super) fn variable(name: &str, value: &str) -> Node {
         .unwrap_or_else(|_| Node::new(Value::Scalar(value.to_owned()), source))
 }
 
+/// Parses text of our own, which has no lines that matter.
+pub(super) fn text(text: &str, source: &Source) -> Node {
+    parse(text, &|_| source.clone()).unwrap_or_else(|_| Node::new(Value::Null, source.clone()))
+}
+
 /// What is wrong with a text, and where.
 struct Fault {
     line: usize,

@@ -1,6 +1,7 @@
 //! One connection: HTTP/1.1, or HTTP/2 when the client starts with its preface.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -58,13 +59,54 @@ impl Default for Timeouts {
     }
 }
 
-/// The client's address; each request carries it among its extensions.
+/// How a server talks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Peer(pub SocketAddr);
+pub struct Options {
+    /// How long a peer may be silent.
+    pub timeouts: Timeouts,
+    /// Whether HTTP/2 is spoken with clients that start with it, without TLS
+    /// or an upgrade. Default: yes.
+    pub h2c: bool,
+    /// Most connections at once; the others wait. Default: 8192, and never
+    /// more than half of the files that may be open. Each costs its buffers
+    /// once it sends something, whoever it is; clusters of this size have some
+    /// hundreds.
+    pub connections: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            timeouts: Timeouts::default(),
+            h2c: true,
+            connections: 8192,
+        }
+    }
+}
+
+/// Who is at the other end of the connection; each request carries it among
+/// its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Peer {
+    /// An address: the client's, or that of a proxy before it.
+    Tcp(SocketAddr),
+    /// Somebody on this machine.
+    Unix,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(addr) => addr.fmt(f),
+            Self::Unix => f.write_str("unix socket"),
+        }
+    }
+}
 
 /// How hyper is to talk.
-pub(super) fn protocol(timeouts: &Timeouts) -> Builder<TokioExecutor> {
+pub(super) fn protocol(options: &Options) -> Builder<TokioExecutor> {
     const KIB: usize = 1024;
     const MIB: u32 = 1024 * 1024;
     let mut builder = Builder::new(TokioExecutor::new());
@@ -73,7 +115,7 @@ pub(super) fn protocol(timeouts: &Timeouts) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         // hyper starts this clock when the previous response is done, so it
         // is the keep-alive time too and must not be shorter than `idle`.
-        .header_read_timeout(timeouts.idle)
+        .header_read_timeout(options.timeouts.idle)
         // Bounds a request's head, and the memory of a connection: hyper
         // keeps one such buffer for each direction.
         .max_buf_size(64 * KIB);
@@ -89,13 +131,17 @@ pub(super) fn protocol(timeouts: &Timeouts) -> Builder<TokioExecutor> {
         .max_concurrent_streams(16)
         .max_header_list_size(64 * KIB as u32)
         .max_send_buf_size(16 * KIB);
-    builder
+    if options.h2c {
+        builder
+    } else {
+        builder.http1_only()
+    }
 }
 
 /// Serves one connection until it ends, stalls, or drains after `stopping`.
 pub(super) async fn run<I, S, B>(
     io: I,
-    peer: SocketAddr,
+    peer: Peer,
     service: S,
     builder: Arc<Builder<TokioExecutor>>,
     timeouts: Timeouts,
@@ -124,7 +170,7 @@ pub(super) async fn run<I, S, B>(
             Lingers::Always
         };
         let mut request = request.map(|body| RequestBody::new(body, timeouts.stall, lingers));
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer);
         let mut service = service.clone();
         async move {
             poll_fn(|cx| service.poll_ready(cx)).await?;
@@ -158,7 +204,10 @@ pub(super) async fn run<I, S, B>(
             }
             Verdict::Idle => break,
             Verdict::Stalled => {
-                tracing::info!(%peer, "connection cut: the client takes no more of the response");
+                tracing::info!(
+                    %peer,
+                    "connection cut: the client takes no more of the response"
+                );
                 break;
             }
         };

@@ -16,9 +16,11 @@
 mod bind;
 mod body;
 mod connection;
+mod listener;
 mod meter;
 #[cfg(test)]
 mod tests;
+mod unix;
 
 use std::convert::Infallible;
 use std::io;
@@ -30,7 +32,6 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use registry_spec::BoxError;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tower_service::Service;
@@ -39,15 +40,14 @@ use crate::open_files;
 
 pub use bind::{BindError, bind};
 pub use body::{BodyIdle, RequestBody};
-pub use connection::{Peer, Timeouts};
+pub use connection::{Options, Peer, Timeouts};
+pub use listener::{Bound, Listener};
+
+use listener::Io;
 
 /// How long to rest after the system refused a connection, for want of file
 /// descriptors or memory: both come back only when something ends.
 const ACCEPT_REST: Duration = Duration::from_secs(1);
-
-/// Most connections at once. Each costs its buffers once it sends something,
-/// whoever it is; clusters of this size have some hundreds.
-const MOST_CONNECTIONS: usize = 8192;
 
 /// How long to wait for connections that are cut.
 const CUT: Duration = Duration::from_secs(1);
@@ -57,9 +57,9 @@ const CUT: Duration = Duration::from_secs(1);
 /// Connections without a request are closed at once. Returns how many were cut
 /// in the end.
 pub async fn serve<S, B>(
-    listener: TcpListener,
+    listener: Listener,
     service: S,
-    timeouts: Timeouts,
+    options: Options,
     stop: impl Future<Output = ()>,
     give_up: impl Future<Output = ()>,
 ) -> usize
@@ -72,10 +72,10 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let builder = Arc::new(connection::protocol(&timeouts));
+    let builder = Arc::new(connection::protocol(&options));
     let (stopping, watch_stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
-    let most = MOST_CONNECTIONS.min(open_files::limit() / 2);
+    let most = options.connections.min(open_files::limit() / 2);
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
@@ -87,7 +87,7 @@ where
                     peer,
                     service.clone(),
                     Arc::clone(&builder),
-                    timeouts,
+                    options.timeouts,
                     watch_stopping.clone(),
                 ));
             }
@@ -115,15 +115,10 @@ where
 }
 
 /// The next connection. A failure to accept is logged and never ends the server.
-async fn accept(listener: &TcpListener) -> (TcpStream, std::net::SocketAddr) {
+async fn accept(listener: &Listener) -> (Box<dyn Io>, Peer) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                // A response's head and body are separate writes; waiting to
-                // join them costs a round trip. Fails only for a dead socket.
-                let _ = stream.set_nodelay(true);
-                return (stream, peer);
-            }
+            Ok(accepted) => return accepted,
             // The client was gone before we looked.
             Err(error)
                 if matches!(

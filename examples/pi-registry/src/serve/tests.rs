@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -73,15 +74,25 @@ struct Running {
 }
 
 async fn start(timeouts: Timeouts, drain: Duration) -> Running {
-    let listener = bind(&"127.0.0.1:0".parse().expect("valid"))
+    let options = Options {
+        timeouts,
+        ..Options::default()
+    };
+    start_with(options, drain).await
+}
+
+async fn start_with(options: Options, drain: Duration) -> Running {
+    let listener = bind(&"127.0.0.1:0".parse().expect("valid"), "http.addr")
         .await
         .expect("free");
-    let addr = listener.local_addr().expect("bound");
+    let &Bound::Tcp(addr) = listener.bound() else {
+        panic!("an address was asked for");
+    };
     let (stop, stopped) = oneshot::channel();
     let stopped = async {
         let _ = stopped.await;
     };
-    let server = tokio::spawn(serve(listener, Count, timeouts, stopped, sleep(drain)));
+    let server = tokio::spawn(serve(listener, Count, options, stopped, sleep(drain)));
     Running { addr, stop, server }
 }
 
@@ -250,6 +261,25 @@ async fn http_2_works_without_negotiation_and_is_closed_when_idle() {
     assert_eq!(body, "0");
     let ended = timeout(LONG, connection).await.expect("closed when idle");
     ended.expect("no panic").expect("in order");
+}
+
+#[tokio::test]
+async fn http_2_without_tls_can_be_switched_off() {
+    let options = Options {
+        timeouts: SHORT,
+        h2c: false,
+        ..Options::default()
+    };
+    let running = start_with(options, LONG).await;
+    let mut stream = running.connect().await;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    stream.write_all(preface).await.expect("open");
+    let answer = rest(&mut stream).await;
+    assert_eq!(answer, "", "hyper just closes the connection");
+    let mut stream = running.connect().await;
+    let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(request).await.expect("open");
+    read_until(&mut stream, "\r\n\r\n0").await;
 }
 
 #[tokio::test]

@@ -1,0 +1,132 @@
+//! `check`: what is wrong before a registry is started.
+//!
+//! | looked at | `error` | `warning` |
+//! |---|---|---|
+//! | configuration | does not start | a key without effect |
+//! | storage | cannot be read, written, renamed or synced | in memory, in the container's own layer, nearly full |
+//! | `http.addr`, `http.debug.addr` | cannot be listened on | |
+//!
+//! One line each, `ok`, `warning` or `error` first. A missing root directory
+//! is made, as by a start.
+
+mod disk;
+mod mount;
+mod probe;
+
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{complain, print};
+use crate::cli::Place;
+use crate::config::{Config, Document, ListenAddr, Origin};
+use crate::logging::chain;
+use crate::serve;
+
+/// What was found, line by line.
+#[derive(Debug, Default)]
+struct Report {
+    lines: Vec<String>,
+    errors: usize,
+}
+
+impl Report {
+    fn line(&mut self, word: &str, what: &str, text: &str) {
+        let line = format!("{word}: {what}: {text}");
+        self.lines.push(line.replace(char::is_control, " "));
+    }
+
+    fn ok(&mut self, what: &str, text: &str) {
+        self.line("ok", what, text);
+    }
+
+    fn warning(&mut self, what: &str, text: &str) {
+        self.line("warning", what, text);
+    }
+
+    fn error(&mut self, what: &str, text: &str) {
+        self.errors += 1;
+        self.line("error", what, text);
+    }
+}
+
+/// Looks at everything and prints it; 0 unless there is an error.
+pub(crate) fn run(place: &Place) -> ExitCode {
+    let mut report = Report::default();
+    let document = Document::load(place.file.as_deref(), place.search, std::env::vars_os());
+    match document.and_then(|document| document.config()) {
+        Ok(config) => look(&config, &mut report),
+        Err(error) => report.error("configuration", &error.to_string()),
+    }
+    report.lines.push(String::new());
+    if let Err(error) = print(&report.lines.join("\n")) {
+        complain(format_args!("cannot print the report: {error}"));
+        return ExitCode::FAILURE;
+    }
+    if report.errors > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn look(config: &Config, report: &mut Report) {
+    match &config.origin {
+        Origin::BuiltIn => report.ok("configuration", "built-in defaults"),
+        Origin::Environment => report.ok("configuration", "environment variables, no file"),
+        Origin::File(path) => report.ok("configuration", &path.display().to_string()),
+    }
+    for warning in &config.warnings {
+        report.warning("configuration", warning);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return report.error("process", &error.to_string()),
+    };
+    runtime.block_on(async {
+        probe::storage(&config.storage, report).await;
+        address("http.addr", &config.http.addr, report).await;
+        if let Some(debug) = &config.http.debug {
+            address("http.debug.addr", &debug.addr, report).await;
+        }
+    });
+}
+
+async fn address(key: &'static str, addr: &ListenAddr, report: &mut Report) {
+    let fault = match addr {
+        ListenAddr::Unix { path } => socket(path).err(),
+        addr => serve::bind(addr, key)
+            .await
+            .err()
+            .map(|error| chain(&error)),
+    };
+    match fault {
+        None => report.ok(key, &format!("{addr} can be listened on")),
+        Some(fault) => report.error(key, &fault),
+    }
+}
+
+/// Not by listening, which would make the file.
+fn socket(path: &Path) -> Result<(), String> {
+    if UnixStream::connect(path).is_ok() {
+        return Err(format!(
+            "unix:{} is in use: another program listens there, stop it or choose another path",
+            path.display()
+        ));
+    }
+    let dir = path.parent().unwrap_or(path);
+    rustix::fs::access(
+        dir,
+        rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+    )
+    .map_err(|error| {
+        format!(
+            "no socket can be made in {}: {error}: {}",
+            dir.display(),
+            disk::explain(dir)
+        )
+    })
+}

@@ -1,0 +1,233 @@
+//! Where clients find the registry, as each request tells it.
+//!
+//! The base of `Location` and `Link`, the first of these that is known:
+//!
+//! | base | when |
+//! |---|---|
+//! | `http.host` and `http.prefix` | set |
+//! | the prefix alone, a relative URL | `http.relativeurls` |
+//! | `Forwarded`: the first element's `proto` and `host` | from a trusted proxy |
+//! | `X-Forwarded-Proto`, `X-Forwarded-Host` and `-Port`: the first of each | from a trusted proxy |
+//! | `Host` or `:authority`, and the listener's scheme | always |
+//!
+//! Scheme and host are looked for separately: many proxies tell only the first
+//! of them and pass `Host` on. What is no `http` or `https`, and no host, is
+//! passed over as if it were missing.
+//!
+//! A proxy that passes on what it does not write itself, as a client's own
+//! `Forwarded` beside its `X-Forwarded-Host`, or `X-Forwarded-Prefix`, lets
+//! that client choose the URL in the answers to itself. Where these could
+//! reach others, through a cache, `http.host` is the way.
+
+mod host;
+mod prefix;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
+use registry_spec::{BaseUrl, Body, Error, ErrorCode};
+
+use crate::config;
+use crate::filter::Filter;
+use crate::proxies::{Proxies, forwarded};
+use host::Host;
+
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The absolute URL by which the client reaches the registry, if that is known:
+/// with its scheme, host and prefix, without `/v2`. A request carries it among
+/// its extensions whatever `http.relativeurls` says, since a token realm must
+/// be absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublicUrl(pub BaseUrl);
+
+/// Before a registry: takes off the prefix, answers 404 outside of it, and
+/// tells the registry its [`BaseUrl`] and others the [`PublicUrl`].
+#[derive(Clone, Debug)]
+pub struct PublicUrls {
+    /// `http.host` with the prefix.
+    host: Option<BaseUrl>,
+    prefix: BaseUrl,
+    relative: bool,
+    proxies: Proxies,
+}
+
+impl PublicUrls {
+    /// As the configuration says.
+    #[must_use]
+    pub fn new(http: &config::Http, proxies: Proxies) -> Self {
+        let prefix = http.prefix.clone();
+        // A host may already have it: distribution knows no other way.
+        let host = http.host.as_ref().map(|host| {
+            if host.path().ends_with(prefix.as_str()) {
+                return host.clone();
+            }
+            let joined = format!("{host}{prefix}").parse();
+            joined.unwrap_or_else(|_| host.clone())
+        });
+        Self {
+            host,
+            prefix,
+            relative: http.relative_urls,
+            proxies,
+        }
+    }
+
+    /// The absolute URL, if there is enough to tell it.
+    fn absolute<B>(&self, request: &Request<B>, trusted: bool, prefix: &str) -> Option<BaseUrl> {
+        /// What this listener speaks.
+        const LISTENER: Scheme = Scheme::Http;
+        if self.host.is_some() {
+            return self.host.clone();
+        }
+        let headers = request.headers();
+        let told = if trusted {
+            Told::read(headers)
+        } else {
+            Told::default()
+        };
+        let scheme = told.scheme.unwrap_or(LISTENER);
+        let host = told.host.or_else(|| {
+            // HTTP/2 has it in the request's address.
+            let authority = request.uri().authority().map(|a| Cow::Borrowed(a.as_str()));
+            authority.or_else(|| Some(Cow::Borrowed(headers.get(header::HOST)?.to_str().ok()?)))
+        })?;
+        let host = Host::parse(&host)?;
+        let scheme_text = scheme.as_str();
+        // The scheme's own port adds nothing, and the other scheme's is what
+        // proxies tell that know nothing of the TLS in front of them.
+        let url = match told.port {
+            Some(port) if !host.has_port && !matches!(port, 80 | 443) => {
+                format!("{scheme_text}://{}:{port}{prefix}", host.text)
+            }
+            _ => format!("{scheme_text}://{}{prefix}", host.text),
+        };
+        url.parse().ok()
+    }
+}
+
+impl Filter for PublicUrls {
+    fn filter<B>(&self, mut request: Request<B>) -> ControlFlow<Response<Body>, Request<B>> {
+        let trusted = self.proxies.sent(&request);
+        let forwarded = trusted
+            .then(|| forwarded_prefix(request.headers()))
+            .flatten();
+        let forwarded = forwarded.unwrap_or_default();
+        let (configured, path) = (self.prefix.as_str(), request.uri().path());
+        let Some(place) = prefix::place(path, configured, forwarded.as_str()) else {
+            // The probe of the container's platform, which knows no prefix.
+            if path == "/" {
+                return ControlFlow::Continue(request);
+            }
+            return ControlFlow::Break(outside(configured));
+        };
+        let absolute = self.absolute(&request, trusted, &place.public);
+        let base = if self.host.is_none() && self.relative {
+            None
+        } else {
+            absolute.clone()
+        };
+        // Without a host in the request, a relative URL is the best there is.
+        let base = base.or_else(|| place.public.parse().ok());
+        let inner = if place.route.len() == path.len() {
+            None
+        } else {
+            prefix::with_path(request.uri(), place.route)
+        };
+        if let Some(inner) = inner {
+            *request.uri_mut() = inner;
+        }
+        let extensions = request.extensions_mut();
+        if let Some(base) = base {
+            extensions.insert(base);
+        }
+        if let Some(url) = absolute {
+            extensions.insert(PublicUrl(url));
+        }
+        ControlFlow::Continue(request)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    fn parse(text: &str) -> Option<Self> {
+        if text.eq_ignore_ascii_case("https") {
+            Some(Self::Https)
+        } else if text.eq_ignore_ascii_case("http") {
+            Some(Self::Http)
+        } else {
+            None
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// What a trusted proxy says of the request that it received.
+#[derive(Debug, Default)]
+struct Told<'a> {
+    scheme: Option<Scheme>,
+    host: Option<Cow<'a, str>>,
+    port: Option<u16>,
+}
+
+impl<'a> Told<'a> {
+    fn read(headers: &'a HeaderMap) -> Self {
+        let element = forwarded::first(headers).unwrap_or_default();
+        let scheme = element.proto.as_deref().and_then(Scheme::parse);
+        let host = element.host.filter(|host| Host::parse(host).is_some());
+        // A port belongs to the header beside it.
+        let port = match host {
+            Some(_) => None,
+            None => first(headers, &X_FORWARDED_PORT).and_then(host::port),
+        };
+        let x_host = || {
+            let host = first(headers, &X_FORWARDED_HOST)?;
+            Host::parse(host).map(|host| Cow::Borrowed(host.text))
+        };
+        let x_proto = || first(headers, &X_FORWARDED_PROTO).and_then(Scheme::parse);
+        Self {
+            scheme: scheme.or_else(x_proto),
+            host: host.or_else(x_host),
+            port,
+        }
+    }
+}
+
+/// The first of a header's list.
+fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let line = headers.get(name)?.to_str().ok()?;
+    line.split(',').next().map(str::trim)
+}
+
+/// A path that can be written before `/v2/`; an URL is none.
+fn forwarded_prefix(headers: &HeaderMap) -> Option<BaseUrl> {
+    let prefix = first(headers, &X_FORWARDED_PREFIX)?;
+    let prefix: BaseUrl = prefix.parse().ok()?;
+    let is_path = prefix.path() == prefix.as_str();
+    is_path.then_some(prefix)
+}
+
+fn outside(prefix: &str) -> Response<Body> {
+    let message = format!("nothing is here: this registry is below {prefix}/v2/");
+    Error::new(ErrorCode::Unsupported, message)
+        .with_status(StatusCode::NOT_FOUND)
+        .into_response()
+}
