@@ -84,9 +84,12 @@ impl FromStr for BaseUrl {
         }
         if !path.is_empty() {
             let parsed: PathAndQuery = path.parse().map_err(|_| BaseUrlError)?;
-            let plain = |c: u8| c.is_ascii_graphic() && !b"<>\"".contains(&c);
+            // Browsers read a backslash as a slash, and walk dot segments.
+            let plain = |c: u8| c.is_ascii_graphic() && !b"<>\"\\".contains(&c);
+            let has_dots = path.split('/').any(|segment| matches!(segment, "." | ".."));
             if !path.starts_with('/')
                 || path.contains("//")
+                || has_dots
                 || path.ends_with('/')
                 || parsed.query().is_some()
                 || path.contains('#')
@@ -142,6 +145,9 @@ mod tests {
             "/a>b",
             "https://u:p@r.example",
             "/a//",
+            "/\\evil.example",
+            "/a/../b",
+            "/.",
             "https://r.example:port",
         ] {
             assert_eq!(text.parse::<BaseUrl>(), Err(BaseUrlError), "{text:?}");

@@ -147,11 +147,14 @@ pub struct Limits {
     /// ([end-7](https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-manifests)),
     /// and clients refuse to read more.
     pub manifest_bytes: usize,
-    /// Most tags, or referrers, in one page of a list, also when none or a
-    /// larger `n` is asked for. Default: 1000, as CNCF Distribution's.
-    pub page_items: usize,
+    /// Most tags in one page of a list, also when none or a larger `n` is
+    /// asked for. Default: 1000. CNCF Distribution clamps only an `n` to that,
+    /// and sends everything to those who do not ask for a page.
+    pub tag_items: usize,
     /// The same for the repositories of a page of the catalog.
     pub catalog_items: usize,
+    /// The same for the descriptors of a page of referrers.
+    pub referrer_items: usize,
     /// Largest list of referrers in bytes; longer ones are paged. Default:
     /// 4 MiB less some slack, the most that clients read.
     pub referrers_bytes: usize,
@@ -162,8 +165,9 @@ impl Default for Limits {
         const MIB: usize = 1024 * 1024;
         Self {
             manifest_bytes: 4 * MIB,
-            page_items: 1000,
+            tag_items: 1000,
             catalog_items: 1000,
+            referrer_items: 1000,
             referrers_bytes: 4 * MIB - 16 * 1024,
         }
     }

@@ -47,6 +47,8 @@ pub enum ErrorCode {
     TooManyRequests,
     /// Outside the table, which ends at client errors: the registry failed.
     Unknown,
+    /// Outside the table, too: the registry is out of order for a while.
+    Unavailable,
 }
 
 impl ErrorCode {
@@ -69,6 +71,7 @@ impl ErrorCode {
             Self::Unsupported => "UNSUPPORTED",
             Self::TooManyRequests => "TOOMANYREQUESTS",
             Self::Unknown => "UNKNOWN",
+            Self::Unavailable => "UNAVAILABLE",
         }
     }
 
@@ -91,6 +94,7 @@ impl ErrorCode {
             Self::Unsupported => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

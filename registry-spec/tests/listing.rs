@@ -77,7 +77,7 @@ async fn tags_are_listed_in_order_and_in_pages() {
 #[tokio::test]
 async fn a_page_is_never_longer_than_the_limit() {
     let mut limits = Limits::default();
-    limits.page_items = 2;
+    limits.tag_items = 2;
     let registry = builder().limits(limits).build();
     push_image(&registry, "a", "layer", "1").await;
     for tag in ["2", "3", "4", "5"] {

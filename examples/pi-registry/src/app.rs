@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use registry_spec::{
     AllowAll, Body, Deletes, Event, Failure, Limits, Observer, Registry, Storage, Validation,
 };
@@ -31,7 +31,7 @@ pub fn app(config: &Config, storage: Arc<dyn Storage>) -> Filtered<Probe, Regist
     };
     let mut limits = Limits::default();
     limits.catalog_items = config.limits.catalog;
-    limits.page_items = config.limits.tags;
+    limits.tag_items = config.limits.tags;
     // Open access is what the configuration asks for: a start with any other
     // `auth` than none is refused.
     let registry = Registry::builder(storage, Arc::new(AllowAll))
@@ -44,22 +44,34 @@ pub fn app(config: &Config, storage: Arc<dyn Storage>) -> Filtered<Probe, Regist
     Filtered::new(Probe, registry)
 }
 
-/// Answers `GET /` and `HEAD /` by itself: the probe of container platforms,
-/// which must work without credentials. Everything else goes on.
+/// Answers by itself what must work without credentials: `GET /` and `HEAD /`,
+/// the probe of container platforms, and `OPTIONS` below `/v2`, by which a
+/// browser asks whether another site's page may call. What it may is said by
+/// `http.headers`. Everything else goes on.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Probe;
 
 impl Filter for Probe {
     fn filter<B>(&self, request: Request<B>) -> ControlFlow<Response<Body>, Request<B>> {
-        let probe =
-            request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
-        if probe {
-            ControlFlow::Break(alive())
-        } else {
-            ControlFlow::Continue(request)
+        let path = request.uri().path();
+        match *request.method() {
+            Method::GET | Method::HEAD if path == "/" => ControlFlow::Break(alive()),
+            Method::OPTIONS if path == "/v2" || path.starts_with("/v2/") => {
+                ControlFlow::Break(options())
+            }
+            _ => ControlFlow::Continue(request),
         }
     }
+}
+
+fn options() -> Response<Body> {
+    const ALLOW: HeaderValue =
+        HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::ALLOW, ALLOW);
+    response
 }
 
 fn alive() -> Response<Body> {
@@ -94,7 +106,6 @@ impl Observer for LogFailures {
 mod tests {
     use std::convert::Infallible;
 
-    use http::StatusCode;
     use tower::{ServiceExt as _, service_fn};
 
     use super::*;
@@ -121,6 +132,15 @@ mod tests {
                 assert_eq!(response.status(), StatusCode::OK, "{method} {path}");
                 assert_eq!(response.headers()[header::CACHE_CONTROL], "no-cache");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_browser_may_ask_without_credentials() {
+        for path in ["/v2", "/v2/", "/v2/_catalog"] {
+            let response = status(Method::OPTIONS, path).await;
+            assert_eq!(response.status(), StatusCode::NO_CONTENT, "{path}");
+            assert!(response.headers().contains_key(header::ALLOW));
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) async fn list(
     subject: Digest,
     query: ReferrersQuery,
 ) -> Result<Response<Body>, Error> {
-    let limit = call.page_size(query.n, call.shared.limits.page_items);
+    let limit = call.page_size(query.n, call.shared.limits.referrer_items);
     let mut found: Vec<Descriptor> = Vec::new();
     let mut room = call.shared.limits.referrers_bytes;
     let mut last = query.last;

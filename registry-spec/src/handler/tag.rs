@@ -16,7 +16,7 @@ pub(crate) async fn list(
     name: RepositoryName,
     query: TagsQuery,
 ) -> Result<Response<Body>, Error> {
-    let limit = call.page_size(query.n, call.shared.limits.page_items);
+    let limit = call.page_size(query.n, call.shared.limits.tag_items);
     let page = call
         .storage()
         .list_tags(&name, query.last.as_ref(), limit)
