@@ -84,7 +84,16 @@ fn spawn(dir: &TempDir, config: &str) -> Child {
 }
 
 /// Sends a request without a body and returns the whole answer.
-fn exchange(mut stream: impl Read + Write, line: &str, headers: &[&str]) -> String {
+fn exchange(stream: impl Read + Write, line: &str, headers: &[&str]) -> String {
+    exchange_body(stream, line, headers, "")
+}
+
+fn exchange_body(
+    mut stream: impl Read + Write,
+    line: &str,
+    headers: &[&str],
+    body: &str,
+) -> String {
     let mut request = format!("{line} HTTP/1.1\r\nConnection: close\r\n");
     if !headers.iter().any(|header| header.starts_with("Host:")) {
         request.push_str("Host: r.example:5000\r\n");
@@ -93,7 +102,11 @@ fn exchange(mut stream: impl Read + Write, line: &str, headers: &[&str]) -> Stri
         request.push_str(header);
         request.push_str("\r\n");
     }
+    if !body.is_empty() {
+        request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
     request.push_str("\r\n");
+    request.push_str(body);
     stream.write_all(request.as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answered");
@@ -125,6 +138,12 @@ fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
 impl Running {
     fn send(&self, line: &str, headers: &[&str]) -> String {
         tcp(&self.registry, line, headers)
+    }
+
+    fn send_body(&self, line: &str, headers: &[&str], body: &str) -> String {
+        let stream = TcpStream::connect(&self.registry).expect("listening");
+        stream.set_read_timeout(Some(LONG)).expect("set");
+        exchange_body(stream, line, headers, body)
     }
 
     fn debug(&self, line: &str) -> String {
@@ -443,7 +462,10 @@ fn a_failing_check_answers_for_everything_until_it_holds_again() {
     fs::write(running.path("down"), "").expect("written");
     let answer = until("503");
     assert_eq!(header(&answer, "retry-after"), Some("10"));
-    assert!(answer.contains("{\"errors\":[{\"code\":"), "{answer}");
+    assert!(
+        answer.contains("{\"errors\":[{\"code\":\"UNAVAILABLE\""),
+        "{answer}"
+    );
     for line in ["GET /", "GET /v2/a/tags/list", "PUT /v2/a/manifests/b"] {
         assert_eq!(status(&running.send(line, &[])), "503", "{line}");
     }
@@ -498,12 +520,55 @@ fn a_check_of_an_https_url_is_refused_at_the_start() {
 
 #[test]
 fn a_read_only_registry_serves_pulls_alone() {
-    let running = start(
-        "http: {addr: '127.0.0.1:0'}\n\
-         storage: {filesystem: {rootdirectory: DIR/data}, \
-         maintenance: {readonly: {enabled: true}}}",
+    /// The digest of `{}`.
+    const DIGEST: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    const TYPE: &str = "Content-Type: application/vnd.oci.image.manifest.v1+json";
+    let manifest = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\
+         \"config\":{{\"mediaType\":\"application/vnd.oci.empty.v1+json\",\
+         \"digest\":\"{DIGEST}\",\"size\":2}},\"layers\":[]}}"
     );
-    let answer = running.send("POST /v2/a/blobs/uploads/", &[]);
-    assert_eq!(status(&answer), "405", "{answer}");
+    let data = tempfile::tempdir().expect("temporary directory");
+    let config = |more: &str| {
+        format!(
+            "http: {{addr: '127.0.0.1:0'}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}{more}}}",
+            data.path().display()
+        )
+    };
+
+    let running = start(&config(""));
+    let location = running.location("POST /v2/a/blobs/uploads/", &[]);
+    let and = if location.contains('?') { '&' } else { '?' };
+    let answer = running.send_body(&format!("PUT {location}{and}digest={DIGEST}"), &[], "{}");
+    assert_eq!(status(&answer), "201", "{answer}");
+    let answer = running.send_body("PUT /v2/a/manifests/t", &[TYPE], &manifest);
+    assert_eq!(status(&answer), "201", "{answer}");
+    let pushed = header(&answer, "docker-content-digest").expect("its digest");
+    let upload = running.location("POST /v2/a/blobs/uploads/", &[]);
+    running.finish();
+
+    let running = start(&config(", maintenance: {readonly: {enabled: true}}"));
+    for (line, headers, body) in [
+        ("POST /v2/a/blobs/uploads/", &[][..], ""),
+        (&format!("PATCH {upload}"), &[], "{}"),
+        (&format!("PUT {upload}{and}digest={DIGEST}"), &[], "{}"),
+        (&format!("DELETE {upload}"), &[], ""),
+        ("PUT /v2/a/manifests/u", &[TYPE], &manifest),
+        ("DELETE /v2/a/manifests/t", &[], ""),
+        (&format!("DELETE /v2/a/manifests/{pushed}"), &[], ""),
+        (&format!("DELETE /v2/a/blobs/{DIGEST}"), &[], ""),
+    ] {
+        let answer = running.send_body(line, headers, body);
+        assert_eq!(status(&answer), "405", "{line}: {answer}");
+        assert!(answer.contains("\"UNSUPPORTED\""), "{line}: {answer}");
+    }
+    let answer = running.send("GET /v2/a/manifests/t", &[]);
+    assert_eq!(status(&answer), "200", "{answer}");
+    assert!(answer.ends_with(&manifest), "{answer}");
+    let answer = running.send(&format!("GET /v2/a/blobs/{DIGEST}"), &[]);
+    assert_eq!(status(&answer), "200", "{answer}");
+    assert!(answer.ends_with("\r\n\r\n{}"), "{answer}");
+    assert_eq!(status(&running.send("GET /v2/a/manifests/u", &[])), "404");
     assert_eq!(status(&running.send("GET /v2/", &[])), "200");
 }

@@ -11,7 +11,7 @@
 use super::error::ConfigError;
 use super::node::{Node, Source, Value};
 use super::service_link::is_service_link;
-use super::{schema, yaml};
+use super::{schema, secret, yaml};
 
 /// What every variable starts with.
 const PREFIX: &str = "REGISTRY_";
@@ -72,7 +72,7 @@ fn set(node: &mut Node, key: &str, segments: &[&str], value: Node) -> Result<(),
             &source,
             format_args!(
                 "sets {segment} below {key}, which is {} in {}: expected a map there",
-                node.describe(),
+                secret::describe(key, node),
                 node.source
             ),
         ));

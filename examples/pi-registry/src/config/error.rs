@@ -26,11 +26,7 @@ impl ConfigError {
 
     /// A complaint about the value of a key.
     pub(super) fn value(key: &str, node: &Node, expected: impl fmt::Display) -> Self {
-        let value = if key.split('.').any(secret::is_secret) {
-            secret::MASK.to_owned()
-        } else {
-            node.describe()
-        };
+        let value = secret::describe(key, node);
         Self::at(
             &node.source,
             format_args!("{key} is {value}: expected {expected}"),

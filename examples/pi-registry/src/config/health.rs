@@ -13,8 +13,10 @@ use super::read;
 
 /// Between two runs of a check.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// Failures in a row that make a check fail.
-const THRESHOLD: usize = 3;
+/// Failures in a row that make a check fail, as in distribution.
+const THRESHOLD: usize = 1;
+/// The same of the storage without a file, as in the image's own file.
+const THRESHOLD_WITHOUT_FILE: usize = 3;
 /// How long a check may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -39,8 +41,8 @@ pub struct Health {
 pub struct Check {
     /// `interval`: the time between two runs. Default: 10 s.
     pub interval: Duration,
-    /// `threshold`: how many failures in a row make it fail; at least 1.
-    /// Default: 3.
+    /// `threshold`: how many failures in a row make it fail; 0 and less are 1.
+    /// Default: 1 with a file, 3 without.
     pub threshold: usize,
 }
 
@@ -55,11 +57,11 @@ pub struct FileCheck {
     pub interval: Duration,
 }
 
-/// An entry of `health.http`: a `HEAD` request.
+/// An entry of `health.http`: a `HEAD` request. Redirects are not followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpCheck {
-    /// `uri`: an `http` URL. Required.
+    /// `uri`: an `http` URL without a user. Required.
     pub uri: Uri,
     /// `headers`: what the request carries. Default: nothing.
     pub headers: HeaderMap,
@@ -70,8 +72,8 @@ pub struct HttpCheck {
     pub timeout: Duration,
     /// `interval`: the time between two runs. Default: 10 s.
     pub interval: Duration,
-    /// `threshold`: how many failures in a row make it fail; at least 1.
-    /// Default: 3.
+    /// `threshold`: how many failures in a row make it fail; 0 and less are 1.
+    /// Default: 1.
     pub threshold: usize,
 }
 
@@ -86,8 +88,8 @@ pub struct TcpCheck {
     pub timeout: Duration,
     /// `interval`: the time between two runs. Default: 10 s.
     pub interval: Duration,
-    /// `threshold`: how many failures in a row make it fail; at least 1.
-    /// Default: 3.
+    /// `threshold`: how many failures in a row make it fail; 0 and less are 1.
+    /// Default: 1.
     pub threshold: usize,
 }
 
@@ -97,7 +99,11 @@ impl Health {
         let enabled = read::boolean(root, "health.storagedriver.enabled")?;
         let storage = Check {
             interval: interval(root, STORAGE)?,
-            threshold: threshold(root, STORAGE)?,
+            threshold: threshold(root, STORAGE)?.unwrap_or(if with_file {
+                THRESHOLD
+            } else {
+                THRESHOLD_WITHOUT_FILE
+            }),
         };
         Ok(Self {
             storage: enabled.unwrap_or(!with_file).then_some(storage),
@@ -143,6 +149,15 @@ fn http(root: &Node, key: &str) -> Result<HttpCheck, ConfigError> {
         (uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty()))
             .then_some(uri)
     })?;
+    if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
+        let full = format!("{key}.uri");
+        let source = &root.at(&full).unwrap_or(root).source;
+        // Without the value, which is a secret.
+        return Err(ConfigError::at(
+            source,
+            format_args!("{full} names a user, who is not sent: use headers.Authorization instead"),
+        ));
+    }
     let status = read::parsed(
         root,
         &format!("{key}.statuscode"),
@@ -161,7 +176,7 @@ fn http(root: &Node, key: &str) -> Result<HttpCheck, ConfigError> {
         status: status.unwrap_or(StatusCode::OK),
         timeout: timeout(root, key)?,
         interval: interval(root, key)?,
-        threshold: threshold(root, key)?,
+        threshold: threshold(root, key)?.unwrap_or(THRESHOLD),
     })
 }
 
@@ -175,7 +190,7 @@ fn tcp(root: &Node, key: &str) -> Result<TcpCheck, ConfigError> {
         addr,
         timeout: timeout(root, key)?,
         interval: interval(root, key)?,
-        threshold: threshold(root, key)?,
+        threshold: threshold(root, key)?.unwrap_or(THRESHOLD),
     })
 }
 
@@ -215,7 +230,16 @@ fn timeout(root: &Node, key: &str) -> Result<Duration, ConfigError> {
         .unwrap_or(TIMEOUT))
 }
 
-fn threshold(root: &Node, key: &str) -> Result<usize, ConfigError> {
-    let threshold = read::number(root, &format!("{key}.threshold"))?;
-    Ok(threshold.unwrap_or(THRESHOLD).max(1))
+fn threshold(root: &Node, key: &str) -> Result<Option<usize>, ConfigError> {
+    let key = format!("{key}.threshold");
+    let below_zero = |text: &str| {
+        text.strip_prefix('-')
+            .is_some_and(|text| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit()))
+    };
+    if let Ok(Some((text, _))) = read::text(root, &key, "")
+        && below_zero(text)
+    {
+        return Ok(Some(1));
+    }
+    Ok(read::number(root, &key)?.map(|threshold| threshold.max(1)))
 }

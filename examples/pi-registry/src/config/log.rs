@@ -38,13 +38,16 @@ impl Log {
     pub(super) fn read(root: &Node, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
         use tracing::Level;
         let level = |key: &str| {
-            read::parsed(root, key, "error, warn, info or debug", |text| match text {
-                "error" => Some(Level::ERROR),
-                "warn" => Some(Level::WARN),
-                "info" => Some(Level::INFO),
-                "debug" => Some(Level::DEBUG),
-                "trace" => Some(Level::TRACE),
-                _ => None,
+            let expected = "error, warn, info or debug";
+            read::parsed(root, key, expected, |text| {
+                match &*text.to_ascii_lowercase() {
+                    "error" => Some(Level::ERROR),
+                    "warn" => Some(Level::WARN),
+                    "info" => Some(Level::INFO),
+                    "debug" => Some(Level::DEBUG),
+                    "trace" => Some(Level::TRACE),
+                    _ => None,
+                }
             })
         };
         let (current, old) = (level("log.level")?, level("loglevel")?);

@@ -103,8 +103,10 @@ impl Node {
     /// Turns the short form `storage: filesystem` into the long form
     /// `storage: {filesystem: }`.
     pub(super) fn expand_short_form(&mut self) {
+        // Anything but a name is broken YAML, and no driver.
         if let Value::Scalar(name) = &self.value
             && !name.is_empty()
+            && name.bytes().all(|c| c.is_ascii_alphanumeric())
         {
             let child = Self::new(Value::Null, self.source.clone());
             self.value = Value::Map(vec![(name.to_ascii_lowercase(), child)]);

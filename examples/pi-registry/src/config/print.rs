@@ -28,7 +28,7 @@ http:
   h2c: {enabled: true}
 auth: none
 health:
-  storagedriver: {enabled: false, interval: 10s, threshold: 3}
+  storagedriver: {enabled: false, interval: 10s, threshold: 1}
 catalog: {maxentries: 1000}
 tags: {maxtags: 1000}
 validation: {disabled: false}
@@ -39,9 +39,9 @@ const ITEMS: &[(&str, &str)] = &[
     ("file", "{interval: 10s}"),
     (
         "http",
-        "{statuscode: 200, timeout: 5s, interval: 10s, threshold: 3}",
+        "{statuscode: 200, timeout: 5s, interval: 10s, threshold: 1}",
     ),
-    ("tcp", "{timeout: 5s, interval: 10s, threshold: 3}"),
+    ("tcp", "{timeout: 5s, interval: 10s, threshold: 1}"),
 ];
 
 /// What a zero stands for, where it does not stand for itself.
@@ -113,6 +113,7 @@ fn defaults(root: &Node, origin: &Origin) -> Node {
         set("storage.filesystem.rootdirectory", "registry-data");
         set("storage.delete.enabled", "true");
         set("health.storagedriver.enabled", "true");
+        set("health.storagedriver.threshold", "3");
     }
     let said = |key: &str| {
         let value = root.at(key).map(|node| &node.value);
@@ -236,7 +237,7 @@ fn emit(key: &str, node: &Node, masked: bool) -> Vec<String> {
         Value::Map(children) => {
             for (name, child) in children {
                 let key = below(key, name);
-                let masked = masked || secret::is_secret(name);
+                let masked = masked || secret::is_secret(&key) || secret::is_broken(&key, child);
                 match inline(child, masked) {
                     Some(value) => {
                         let comment = comment(&key, child);

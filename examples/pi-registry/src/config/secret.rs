@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::node::{Node, Value};
+use super::schema;
+
 /// What stands for a secret.
 pub(super) const MASK: &str = "********";
 
@@ -21,18 +24,50 @@ const PARTS: &[&str] = &[
     "secret",
 ];
 
-/// Whether a key or a header of this name holds a secret, or holds others that
-/// all do.
-pub(super) fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    // `auth.token` and `auth.htpasswd` are ways to log in, `sessiontoken` is a
-    // secret.
-    !["htpasswd", "token"].contains(&name.as_str())
-        && (name.ends_with("token") || PARTS.iter().any(|part| name.contains(part)))
+/// Ways to log in, whose names sound like secrets.
+const NO_SECRETS: &[&str] = &["auth.htpasswd", "auth.token"];
+
+/// Whether a key, by its full name, holds a secret or is below one that does.
+pub(super) fn is_secret(key: &str) -> bool {
+    let ends = key.match_indices('.').map(|(at, _)| at).chain([key.len()]);
+    let mut start = 0;
+    for end in ends {
+        let name = key[start..end].to_ascii_lowercase();
+        let sounds = name.ends_with("token") || PARTS.iter().any(|part| name.contains(part));
+        if sounds && !NO_SECRETS.contains(&&key[..end]) {
+            return true;
+        }
+        start = end + 1;
+    }
+    false
 }
 
-/// A text without the password of a URL in it.
+/// Whether a value stands where the schema has keys, and is none of their
+/// names: YAML that was cut short, of which anything may be a secret.
+pub(super) fn is_broken(key: &str, node: &Node) -> bool {
+    let Value::Scalar(text) = &node.value else {
+        return false;
+    };
+    let is_name = text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
+    !is_name && (schema::has_children(key) || schema::is_refused_at_or_below(key))
+}
+
+/// A value in a message: what it is, unless that must not be shown.
+pub(super) fn describe(key: &str, node: &Node) -> String {
+    if is_secret(key) || is_broken(key, node) {
+        MASK.to_owned()
+    } else {
+        node.describe()
+    }
+}
+
+/// A text without the password of a URL in it, and without its query.
 pub(super) fn without_password(text: &str) -> Cow<'_, str> {
+    if let Some((url, _)) = text.split_once('?')
+        && url.contains("://")
+    {
+        return Cow::Owned(format!("{}?{MASK}", without_password(url)));
+    }
     let Some(start) = text.find("://").map(|at| at + "://".len()) else {
         return Cow::Borrowed(text);
     };
@@ -68,13 +103,17 @@ mod tests {
             "X-Auth-Token",
             "Set-Cookie",
             "licensekey",
+            "http.headers.Token",
+            "auth.token.password",
+            "http.secret.file",
         ] {
             assert!(is_secret(name), "{name}");
         }
         for name in [
             "addr",
-            "token",
-            "htpasswd",
+            "auth.token",
+            "auth.token.realm",
+            "auth.htpasswd.path",
             "key",
             "keyid",
             "rootdirectory",
@@ -93,6 +132,8 @@ mod tests {
             ("redis://:p@q@a:1", "redis://:********@a:1"),
             ("http://token@a", "http://********@a"),
             ("u:p@a", "u:p@a"),
+            ("http://a/x?token=y", "http://a/x?********"),
+            ("http://u:p@a/x?y", "http://u:********@a/x?********"),
         ] {
             assert_eq!(without_password(text), shown);
         }

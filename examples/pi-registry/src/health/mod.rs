@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `storagedriver` | the storage can be listed |
 //! | `file` | the file does not exist: an operator's switch |
-//! | `http` | a `HEAD` request is answered with the status |
+//! | `http` | a `HEAD` request is answered with the status; redirects are not followed |
 //! | `tcp` | a connection can be opened |
 //!
 //! A check fails once it found as many failures in a row as its threshold
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, header};
 use registry_spec::{Body, Error, ErrorCode, Storage};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -126,8 +126,7 @@ impl Filter for Health {
         }
         /// The usual interval of a check.
         const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
-        let error = Error::new(ErrorCode::Unknown, "the service is unavailable")
-            .with_status(StatusCode::SERVICE_UNAVAILABLE)
+        let error = Error::new(ErrorCode::Unavailable, "the service is unavailable")
             .with_header(header::RETRY_AFTER, RETRY_AFTER);
         ControlFlow::Break(error.into_response())
     }

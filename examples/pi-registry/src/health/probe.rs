@@ -26,6 +26,12 @@ pub(super) enum Probe {
     Http(Box<HttpCheck>),
     /// The address takes connections.
     Tcp(String),
+    /// Whatever is said of its first, second, … run.
+    #[cfg(test)]
+    Counting {
+        runs: std::sync::atomic::AtomicUsize,
+        answer: fn(usize) -> Result<(), String>,
+    },
 }
 
 impl Probe {
@@ -42,6 +48,10 @@ impl Probe {
                 Ok(_) => Ok(()),
                 Err(error) => Err(chain(&error)),
             },
+            #[cfg(test)]
+            Self::Counting { runs, answer } => {
+                answer(runs.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1)
+            }
         }
     }
 
@@ -91,14 +101,16 @@ async fn head(check: &HttpCheck) -> Result<(), String> {
         // Its good end is that of the answer.
         Err(error) = &mut connection => Err(error),
     };
-    let status = answer.map_err(|error| text(&error))?.status();
-    if status == check.status {
-        Ok(())
-    } else {
-        Err(format!(
-            "status {}, expected {}",
-            status.as_u16(),
-            check.status.as_u16()
-        ))
+    let answer = answer.map_err(|error| text(&error))?;
+    let (status, expected) = (answer.status().as_u16(), check.status.as_u16());
+    if status == expected {
+        return Ok(());
     }
+    let mut fault = format!("status {status}, expected {expected}");
+    if answer.status().is_redirection() && answer.headers().contains_key(header::LOCATION) {
+        fault.push_str(&format!(
+            ": {status} redirects are not followed: check the final address"
+        ));
+    }
+    Err(fault)
 }

@@ -1,4 +1,4 @@
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -54,18 +54,33 @@ async fn a_file_takes_the_registry_out_of_service_and_its_removal_back() {
     assert!(health.failing().is_empty());
 }
 
-#[tokio::test]
+/// The clock stands still but for the sleeps here.
+#[tokio::test(start_paused = true)]
 async fn a_check_fails_at_its_threshold_and_not_before() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("free");
-    let addr = listener.local_addr().expect("bound").to_string();
-    drop(listener);
-    let never = check(Probe::Tcp(addr.clone()), usize::MAX);
-    let third = check(Probe::Tcp(addr), 3);
-    let (patient, _checks) = Health::start(vec![never]);
-    let (health, _checks) = Health::start(vec![third]);
-    becomes(&health, StatusCode::SERVICE_UNAVAILABLE).await;
-    assert!(health.failing()["it"].contains("refused"));
-    assert_eq!(status(&patient), StatusCode::OK);
+    let probe = Arc::new(Probe::Counting {
+        runs: AtomicUsize::new(0),
+        answer: |run| match run {
+            3 | 7 => Ok(()),
+            _ => Err(format!("failure {run}")),
+        },
+    });
+    let mut it = check(Probe::File("unused".into()), 3);
+    it.probe = Arc::clone(&probe);
+    let half = it.interval / 2;
+    let (health, _checks) = Health::start(vec![it]);
+    // Two failures, a success that starts anew, three failures, a success.
+    for (run, expected) in (1..).zip([200, 200, 200, 200, 200, 503, 200]) {
+        tokio::time::sleep(half).await;
+        let Probe::Counting { runs, .. } = &*probe else {
+            unreachable!()
+        };
+        assert_eq!(runs.load(Ordering::SeqCst), run);
+        assert_eq!(status(&health), expected, "after run {run}");
+        if expected == 503 {
+            assert_eq!(health.failing()["it"], "failure 6");
+        }
+        tokio::time::sleep(half).await;
+    }
 }
 
 #[tokio::test]
@@ -96,6 +111,14 @@ async fn an_http_check_compares_the_status_of_a_head_request() {
         (
             "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
             Err("status 404, expected 200".to_owned()),
+        ),
+        (
+            "HTTP/1.1 302 Found\r\nlocation: /b\r\ncontent-length: 0\r\n\r\n",
+            Err(
+                "status 302, expected 200: 302 redirects are not followed: check the final \
+                 address"
+                    .to_owned(),
+            ),
         ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("free");

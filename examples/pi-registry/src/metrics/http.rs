@@ -351,7 +351,11 @@ mod tests {
             let service = Measured::new(Some(metrics.http().clone()), service);
             let response = service.oneshot(request).await.expect("infallible");
             let text = metrics.text().expect("text");
-            assert!(text.contains("registry_http_in_flight_requests"), "{text}");
+            let in_flight = format!(
+                "registry_http_in_flight_requests{{handler=\"{}\"}} 1\n",
+                Handler::of(path).as_str()
+            );
+            assert!(text.contains(&in_flight), "{in_flight} in {text}");
             response.into_body().collect().await.expect("whole");
         }
         metrics.text().expect("text")

@@ -40,16 +40,8 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The absolute URL by which the client reaches the registry, if that is known:
-/// with its scheme, host and prefix, without `/v2`. A request carries it among
-/// its extensions whatever `http.relativeurls` says, since a token realm must
-/// be absolute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PublicUrl(pub BaseUrl);
-
 /// Before a registry: takes off the prefix, answers 404 outside of it, and
-/// tells the registry its [`BaseUrl`] and others the [`PublicUrl`].
+/// tells the registry its [`BaseUrl`].
 #[derive(Clone, Debug)]
 pub struct PublicUrls {
     /// `http.host` with the prefix.
@@ -128,11 +120,10 @@ impl Filter for PublicUrls {
             }
             return ControlFlow::Break(outside(configured));
         };
-        let absolute = self.absolute(&request, trusted, &place.public);
         let base = if self.host.is_none() && self.relative {
             None
         } else {
-            absolute.clone()
+            self.absolute(&request, trusted, &place.public)
         };
         // Without a host in the request, a relative URL is the best there is.
         let base = base.or_else(|| place.public.parse().ok());
@@ -144,12 +135,8 @@ impl Filter for PublicUrls {
         if let Some(inner) = inner {
             *request.uri_mut() = inner;
         }
-        let extensions = request.extensions_mut();
         if let Some(base) = base {
-            extensions.insert(base);
-        }
-        if let Some(url) = absolute {
-            extensions.insert(PublicUrl(url));
+            request.extensions_mut().insert(base);
         }
         ControlFlow::Continue(request)
     }

@@ -18,7 +18,8 @@ fn urls(settings: &[(&str, &str)]) -> PublicUrls {
     PublicUrls::new(&http, Proxies::new(&http.trusted_proxies))
 }
 
-/// The route, the base of `Location`, and the public URL of a request.
+/// The route and the base of `Location` of a request, and what that base is
+/// when it is absolute.
 fn answer(
     urls: &PublicUrls,
     peer: &str,
@@ -26,22 +27,26 @@ fn answer(
     headers: &[(&str, &str)],
 ) -> Option<[String; 3]> {
     let peer: SocketAddr = peer.parse().expect("valid");
-    let mut request = Request::get(path).extension(Peer::Tcp(peer));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    match urls.filter(request.body(()).expect("valid")) {
-        ControlFlow::Break(_) => None,
-        ControlFlow::Continue(request) => {
-            let base = request.extensions().get::<BaseUrl>();
-            let public = request.extensions().get::<PublicUrl>();
-            Some([
-                request.uri().to_string(),
-                base.map(ToString::to_string).unwrap_or_default(),
-                public.map(|url| url.0.to_string()).unwrap_or_default(),
-            ])
+    let filtered = |urls: &PublicUrls| {
+        let mut request = Request::get(path).extension(Peer::Tcp(peer));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
-    }
+        match urls.filter(request.body(()).expect("valid")) {
+            ControlFlow::Break(_) => None,
+            ControlFlow::Continue(request) => Some(request),
+        }
+    };
+    let base = |request: &Request<()>| {
+        let base = request.extensions().get::<BaseUrl>();
+        base.map(ToString::to_string).unwrap_or_default()
+    };
+    let absolute = PublicUrls {
+        relative: false,
+        ..urls.clone()
+    };
+    let (request, absolute) = (filtered(urls)?, filtered(&absolute)?);
+    Some([request.uri().to_string(), base(&request), base(&absolute)])
 }
 
 /// The base of `Location` with `http.relativeurls: false`.
@@ -208,7 +213,7 @@ fn the_configured_host_has_the_last_word() {
 }
 
 #[test]
-fn relative_urls_have_the_prefix_and_a_public_url_beside_them() {
+fn relative_urls_have_the_prefix_and_no_host() {
     let https = [("host", "r.example"), ("x-forwarded-proto", "https")];
     let found = answer(&urls(&[]), PROXY, "/v2/a/tags/list?n=1", &https);
     let expected = ["/v2/a/tags/list?n=1", "", "https://r.example"];
@@ -233,6 +238,8 @@ fn a_forwarded_prefix_counts_only_from_a_trusted_proxy() {
     for spoofed in [
         "https://evil.example",
         "//evil.example",
+        "/\\evil.example",
+        "/p/../q",
         "p",
         "/p?x",
         "/p/../x y",

@@ -1,11 +1,100 @@
 //! `http.net: unix`: a listening socket in the file system.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
+use tokio::time::{Instant, sleep};
+
+use super::Listener;
+
+/// How long to wait for another start that looks at the same directory. Anyone
+/// who can read the directory can lock it, so not for ever.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between two attempts at the lock.
+const LOCK_REST: Duration = Duration::from_millis(10);
+
+/// A path where a socket can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Vacant {
+    /// Nothing is there.
+    Free,
+    /// The file of a dead process is there.
+    Stale,
+}
+
+/// Whether a path is free or stale; an error says what is in the way.
+async fn vacant(path: &Path) -> io::Result<Vacant> {
+    // Before anything is removed: it may be too long.
+    SocketAddr::from_pathname(path)?;
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vacant::Free),
+        Err(error) => Err(error),
+        Ok(found) if found.file_type().is_socket() => judge(UnixStream::connect(path).await),
+        Ok(_) => {
+            let message = "a file that is no socket is there";
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, message))
+        }
+    }
+}
+
+/// What an attempt to connect to a socket's file says of it.
+fn judge<T>(connected: io::Result<T>) -> io::Result<Vacant> {
+    match connected.map_err(|error| (error.kind(), error)) {
+        Err((io::ErrorKind::ConnectionRefused, _)) => Ok(Vacant::Stale),
+        // Its owner was faster.
+        Err((io::ErrorKind::NotFound, _)) => Ok(Vacant::Free),
+        // Whether anyone listens is not for this user to know.
+        Err((kind @ io::ErrorKind::PermissionDenied, error)) => {
+            let message = format!(
+                "{error}: a socket that this user cannot connect to is there, remove the file or \
+                 chown it"
+            );
+            Err(io::Error::new(kind, message))
+        }
+        _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+/// Keeps other starts from the sockets of a directory until it is dropped.
+/// `None` where that cannot be had: the directory cannot be read, or its file
+/// system has no locks.
+async fn lock(path: &Path) -> io::Result<Option<File>> {
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let Ok(dir) = File::open(dir) else {
+        return Ok(None);
+    };
+    let begun = Instant::now();
+    loop {
+        match dir.try_lock() {
+            Ok(()) => return Ok(Some(dir)),
+            Err(TryLockError::Error(_)) => return Ok(None),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_TIMEOUT => {
+                sleep(LOCK_REST).await;
+            }
+            Err(TryLockError::WouldBlock) => {
+                let message = "another program keeps the directory locked";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
+        }
+    }
+}
+
+impl Listener {
+    /// Whether a socket's path could be taken, as [`UnixSocket::bind`] finds
+    /// it, without taking it.
+    pub(crate) async fn can_take(path: &Path) -> io::Result<()> {
+        vacant(path).await.map(|_| ())
+    }
+}
 
 /// A listening socket that takes its file away with it.
 #[derive(Debug)]
@@ -18,24 +107,15 @@ pub(super) struct UnixSocket {
 
 impl UnixSocket {
     /// Listens at a path. The file that a dead process left there is replaced,
-    /// one that still answers is not.
+    /// one that still answers is not. Of two starts over one dead file, the
+    /// second finds the first: the directory is locked from the look to the end.
     pub(super) async fn bind(path: &Path) -> io::Result<Self> {
-        match fs::symlink_metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-            Ok(found) if found.file_type().is_socket() => match UnixStream::connect(path).await {
-                // Nobody listens.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    fs::remove_file(path)?;
-                }
-                _ => return Err(io::ErrorKind::AddrInUse.into()),
-            },
-            Ok(_) => {
-                let message = "a file that is no socket is there";
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
-            }
+        let locked = lock(path).await?;
+        if vacant(path).await? == Vacant::Stale {
+            fs::remove_file(path)?;
         }
         let listener = UnixListener::bind(path)?;
+        drop(locked);
         let file = fs::symlink_metadata(path)?;
         let socket = Self {
             listener,
@@ -111,5 +191,48 @@ mod tests {
         let _other = std::os::unix::net::UnixListener::bind(&path).expect("free");
         drop(first);
         assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn of_two_starts_over_a_stale_file_one_wins() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("registry.sock");
+        for _ in 0..50 {
+            drop(std::os::unix::net::UnixListener::bind(&path).expect("free"));
+            let (one, other) = tokio::join!(UnixSocket::bind(&path), UnixSocket::bind(&path));
+            let (winner, loser) = match (one, other) {
+                (Ok(winner), Err(loser)) | (Err(loser), Ok(winner)) => (winner, loser),
+                both => panic!("{both:?}"),
+            };
+            assert_eq!(loser.kind(), io::ErrorKind::AddrInUse);
+            UnixStream::connect(&path).await.expect("listens");
+            drop(winner);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_start_waits_for_one_that_is_under_way() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("registry.sock");
+        let other = lock(&path).await.expect("no fault").expect("locked");
+        let mut start = Box::pin(UnixSocket::bind(&path));
+        let early = tokio::time::timeout(Duration::from_millis(50), &mut start).await;
+        assert!(early.is_err(), "{early:?}");
+        assert!(!path.exists());
+        drop(other);
+        start.await.expect("free");
+    }
+
+    #[test]
+    fn a_socket_of_another_user_is_told_as_such() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = judge::<()>(Err(denied())).expect_err("in the way");
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        let line = error.to_string();
+        assert!(line.ends_with("remove the file or chown it"), "{line}");
+        let stale = judge::<()>(Err(io::ErrorKind::ConnectionRefused.into()));
+        assert_eq!(stale.expect("stale"), Vacant::Stale);
+        let full = judge::<()>(Err(io::ErrorKind::WouldBlock.into()));
+        assert_eq!(full.expect_err("alive").kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -13,14 +13,13 @@ mod disk;
 mod mount;
 mod probe;
 
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::{complain, print};
 use crate::cli::Place;
 use crate::config::{Config, Document, ListenAddr, Origin};
-use crate::logging::chain;
 use crate::serve;
 
 /// What was found, line by line.
@@ -97,11 +96,12 @@ fn look(config: &Config, report: &mut Report) {
 
 async fn address(key: &'static str, addr: &ListenAddr, report: &mut Report) {
     let fault = match addr {
-        ListenAddr::Unix { path } => socket(path).err(),
+        ListenAddr::Unix { path } => socket(path).await.err(),
+        // Its text has the cause already.
         addr => serve::bind(addr, key)
             .await
             .err()
-            .map(|error| chain(&error)),
+            .map(|error| error.to_string()),
     };
     match fault {
         None => report.ok(key, &format!("{addr} can be listened on")),
@@ -110,14 +110,25 @@ async fn address(key: &'static str, addr: &ListenAddr, report: &mut Report) {
 }
 
 /// Not by listening, which would make the file.
-fn socket(path: &Path) -> Result<(), String> {
-    if UnixStream::connect(path).is_ok() {
+async fn socket(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    if let Err(error) = serve::Listener::can_take(path).await {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                ": another program listens there, stop it or choose another path"
+            }
+            io::ErrorKind::AlreadyExists => ": remove it or choose another path",
+            _ => "",
+        };
         return Err(format!(
-            "unix:{} is in use: another program listens there, stop it or choose another path",
-            path.display()
+            "unix:{shown} cannot be listened on: {error}{advice}"
         ));
     }
-    let dir = path.parent().unwrap_or(path);
+    let dir = match path.parent() {
+        Some(dir) if dir.as_os_str().is_empty() => Path::new("."),
+        Some(dir) => dir,
+        None => path,
+    };
     rustix::fs::access(
         dir,
         rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
@@ -129,4 +140,50 @@ fn socket(path: &Path) -> Result<(), String> {
             disk::explain(dir)
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn found(addr: ListenAddr) -> String {
+        let mut report = Report::default();
+        address("http.addr", &addr, &mut report).await;
+        assert_eq!(report.lines.len(), 1, "{report:?}");
+        report.lines.remove(0)
+    }
+
+    #[tokio::test]
+    async fn a_socket_path_is_judged_as_a_start_would() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("r.sock");
+        let unix = || ListenAddr::Unix { path: path.clone() };
+        assert!(found(unix()).await.starts_with("ok: "), "free");
+        assert!(!path.exists(), "nothing is made");
+
+        let listener = std::os::unix::net::UnixListener::bind(&path).expect("free");
+        let line = found(unix()).await;
+        assert!(line.ends_with("stop it or choose another path"), "{line}");
+        drop(listener);
+        assert!(found(unix()).await.starts_with("ok: "), "stale");
+        assert!(path.exists(), "nothing is removed");
+
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::write(&path, "precious").expect("written");
+        let line = found(unix()).await;
+        assert!(line.starts_with("error: "), "{line}");
+        assert!(line.ends_with("remove it or choose another path"), "{line}");
+
+        let path = dir.path().join("x".repeat(120));
+        let line = found(ListenAddr::Unix { path }).await;
+        assert!(line.starts_with("error: "), "{line}");
+    }
+
+    #[tokio::test]
+    async fn the_cause_is_told_once() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("free");
+        let addr = taken.local_addr().expect("bound").to_string();
+        let line = found(addr.parse().expect("valid")).await;
+        assert_eq!(line.matches("Address already in use").count(), 1, "{line}");
+    }
 }

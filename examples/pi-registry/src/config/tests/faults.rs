@@ -147,8 +147,8 @@ fn every_error_names_place_key_value_and_what_is_expected() {
             "health.storagedriver.interval is \"1ms\": expected at least 100ms",
         ),
         (
-            "health: {storagedriver: {threshold: -1}}",
-            "health.storagedriver.threshold is \"-1\": expected a whole number such as 1000",
+            "health: {storagedriver: {threshold: x}}",
+            "health.storagedriver.threshold is \"x\": expected a whole number such as 1000",
         ),
         (
             "health: {file: /x}",
@@ -366,5 +366,21 @@ fn what_might_open_the_registry_or_move_its_data_is_never_passed_over() {
         "REGISTRY__HTTP_ADDR",
     ] {
         load("", &[(variable, "/x")]).expect_err(variable);
+    }
+}
+
+#[test]
+fn no_fault_shows_a_secret() {
+    for variables in [
+        &[
+            ("REGISTRY_HTTP_SECRET", "hunter2"),
+            ("REGISTRY_HTTP_SECRET_FILE", "/x"),
+        ][..],
+        &[("REGISTRY_STORAGE", "{s3: {secretkey: hunter2}")],
+        &[("REGISTRY_PROXY", "{password: hunter2")],
+        &[("REGISTRY_AUTH", "{token: hunter2")],
+    ] {
+        let error = load("", variables).expect_err("a fault");
+        assert!(!error.contains("hunter2"), "{error}");
     }
 }

@@ -187,7 +187,7 @@ health:
     assert_eq!(other.status, 200);
     assert_eq!(
         (other.timeout, other.interval, other.threshold),
-        (5 * second, 10 * second, 3)
+        (5 * second, 10 * second, 1)
     );
     let [first, other] = health.tcp.as_slice() else {
         panic!("two")
@@ -210,6 +210,21 @@ health:
         .storage
         .expect("on");
     assert_eq!((storage.interval, storage.threshold), (10 * second, 3));
+
+    for user in ["u:hush@", "hush@"] {
+        let text = format!("health: {{http: [{{uri: 'http://{user}h/'}}]}}");
+        assert_eq!(
+            load(&text, &[]).expect_err("a user").to_string(),
+            "c.yml:1: health.http[0].uri names a user, who is not sent: use headers.Authorization \
+             instead"
+        );
+    }
+
+    for (said, expected) in [("", 1), (", threshold: 0", 1), (", threshold: -3", 1)] {
+        let text = format!("health: {{storagedriver: {{enabled: true{said}}}}}");
+        let storage = load(&text, &[]).expect("valid").health.storage;
+        assert_eq!(storage.expect("on").threshold, expected, "{said}");
+    }
 }
 
 #[test]

@@ -65,8 +65,8 @@ fn what_needs_nothing_is_a_warning() {
             "c.yml:1: http.debug.prometheus.enabled has no effect without http.debug.addr",
         ),
         (
-            "health: {tcp: [{addr: 'a:1'}, {addr: 'a:1', intervall: 1s}]}",
-            "c.yml:1: health.tcp[1].intervall is unknown and ignored: did you mean \
+            "health: {tcp: [{addr: 'a:1'}, {addr: 'a:1', intervl: 1s}]}",
+            "c.yml:1: health.tcp[1].intervl is unknown and ignored: did you mean \
              health.tcp[1].interval?",
         ),
     ] {
