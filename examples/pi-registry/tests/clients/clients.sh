@@ -4,6 +4,7 @@
 #
 #   clients.sh [CLIENT...]    only these clients
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/engines.sh"
 
 ALL_CLIENTS=(docker podman skopeo containerd crane)
 CLIENTS=("${@:-${ALL_CLIENTS[@]}}")
@@ -38,8 +39,8 @@ make_images() {
     done
 }
 
-# archive NAME [ARCHITECTURE]: what `docker save` would write, made once.
-archive() {
+# image_archive NAME [ARCHITECTURE]: what `docker save` would write, made once.
+image_archive() {
     local name=$1${2:+-$2}
     local file=$IMAGES/$name.tar
     [[ -e $file ]] || skopeo_ --override-os linux --override-arch "${2:-amd64}" \
@@ -64,42 +65,11 @@ remote_digest() {
     echo "$digest"
 }
 
-# refused COMMAND...: the client itself must notice. A timeout is no such thing.
-refused() {
-    local status=0
-    "$@" || status=$?
-    ((status != 0 && status != 124)) || { echo "not refused (status $status): $*" && return 1; }
-}
-
 expect_gone() {
     expect "GET $1 $2" 404 "$(status_of "http://$HOST/v2/$1/manifests/$2")"
 }
 
 # --- docker -----------------------------------------------------------------------------------------------------------
-
-docker_() { timeout 300 docker -H "unix://$WORK/docker.sock" "$@"; }
-
-docker_start() {
-    need docker dockerd containerd
-    containerd_start
-    echo '{}' >"$WORK/daemon.json"
-    # No bridge and no firewall rules: only images are handled. Its own containerd, never the machine's.
-    dockerd --config-file "$WORK/daemon.json" --bridge=none --iptables=false --ip6tables=false \
-        --data-root "$WORK/docker" --exec-root "$WORK/docker-exec" --pidfile "$WORK/docker.pid" \
-        --containerd "$WORK/containerd.sock" -H "unix://$WORK/docker.sock" >"$WORK/dockerd.log" 2>&1 &
-    STARTED_PIDS+=($!)
-    await docker "$WORK/dockerd.log" docker_ info
-    docker_ version -f 'docker engine {{.Server.Version}}, client {{.Client.Version}}'
-}
-
-docker_clean() {
-    local ids
-    mapfile -t ids < <(docker_ image ls -aq --no-trunc | sort -u)
-    ((${#ids[@]} == 0)) || docker_ image rm -f "${ids[@]}" >/dev/null
-    expect 'images left' '' "$(docker_ image ls -aq)"
-}
-
-docker_id() { docker_ image inspect -f '{{.Id}}' "$1"; }
 
 # docker_push NAME REPOSITORY: the digest that docker prints is the one that is served.
 docker_push() {
@@ -113,7 +83,7 @@ docker_push() {
 docker_round_trip() {
     local id digest
     docker_clean
-    docker_ load -q -i "$(archive "$1")"
+    docker_ load -q -i "$(image_archive "$1")"
     id=$(docker_id "local/$1:latest")
     expect 'id of what was loaded' "$(config_digest "$IMAGES/$1")" "$id"
     docker_push "$1" "$2"
@@ -131,7 +101,7 @@ docker_index() {
     local architecture names=() digest
     docker_clean
     for architecture in amd64 arm64 arm; do
-        docker_ load -q -i "$(archive index "$architecture")"
+        docker_ load -q -i "$(image_archive index "$architecture")"
         docker_ tag "local/index-$architecture:latest" "$HOST/docker/index:$architecture"
         docker_ push -q "$HOST/docker/index:$architecture"
         names+=("$HOST/docker/index:$architecture")
@@ -153,7 +123,7 @@ docker_many() {
     local i pids=()
     docker_clean
     for i in 1 2 3 4 5 6 7 8; do
-        docker_ load -q -i "$(archive "many$i")"
+        docker_ load -q -i "$(image_archive "many$i")"
     done
     for i in 1 2 3 4 5 6 7 8; do
         docker_push "many$i" "docker/many$i" &
@@ -174,7 +144,7 @@ docker_many() {
 
 docker_again() {
     docker_clean
-    docker_ load -q -i "$(archive one)"
+    docker_ load -q -i "$(image_archive one)"
     docker_push one docker/again
     docker_push one docker/again
     expect 'layers that exist' 3 "$(grep -c 'Layer already exists' "$WORK/push.one")"
@@ -196,19 +166,14 @@ run_docker() {
 
 # --- podman -----------------------------------------------------------------------------------------------------------
 
-podman_() {
-    timeout 300 podman --root "$WORK/podman" --runroot "$WORK/podman-run" --tmpdir "$WORK/podman-tmp" --storage-driver vfs \
-        --cgroup-manager cgroupfs --events-backend none "$@"
-}
 podman_push() { podman_ push --tls-verify=false "docker.io/local/$1:latest" "docker://$HOST/$2:latest"; }
 # podman_pull REFERENCE [OPTION...]
 podman_pull() { podman_ pull -q --tls-verify=false "${@:2}" "$HOST/$1"; }
-podman_id() { podman_ image inspect --format 'sha256:{{.Id}}' "$1"; }
 podman_clean() {
     podman_ rmi -a -f
     expect 'images left' '' "$(podman_ images -aq)"
 }
-podman_load() { podman_ load -q -i "$(archive "$@")"; }
+podman_load() { podman_ load -q -i "$(image_archive "$@")"; }
 
 podman_round_trip() {
     local digest
@@ -298,7 +263,6 @@ run_podman() {
 
 # --- skopeo -----------------------------------------------------------------------------------------------------------
 
-skopeo_() { timeout 300 skopeo --insecure-policy "$@"; }
 skopeo_convert() { skopeo_ copy --src-tls-verify=false --dest-tls-verify=false "$@"; }
 # Otherwise skopeo may replace a layer by one that another tool pushed, compressed differently but with the same content:
 # it shares a memory of such layers with podman.
@@ -396,27 +360,6 @@ run_skopeo() {
 }
 
 # --- containerd -------------------------------------------------------------------------------------------------------
-
-ctr_() { timeout 300 ctr -a "$WORK/containerd.sock" -n clients "$@"; }
-
-# Also dockerd's, which is why it may run already.
-containerd_start() {
-    [[ -S $WORK/containerd.sock ]] && return 0
-    need containerd ctr
-    cat >"$WORK/containerd.toml" <<TOML
-version = 2
-root = "$WORK/containerd"
-state = "$WORK/containerd-state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-  address = "$WORK/containerd.sock"
-[ttrpc]
-  address = "$WORK/containerd.ttrpc"
-TOML
-    containerd -c "$WORK/containerd.toml" >"$WORK/containerd.log" 2>&1 &
-    STARTED_PIDS+=($!)
-    await containerd "$WORK/containerd.log" ctr_ version
-}
 
 ctr_import() {
     tar -C "$IMAGES/$1" -cf "$WORK/import.$1.tar" .
@@ -597,18 +540,6 @@ run_crane() {
 }
 
 # --- all of it --------------------------------------------------------------------------------------------------------
-
-# await NAME LOG COMMAND...: until the command works.
-await() {
-    local i name=$1 log=$2
-    shift 2
-    for ((i = 0; i < 300; i++)); do
-        "$@" >/dev/null 2>&1 && return 0
-        sleep 0.1
-    done
-    tail -n 20 "$log" >&2
-    die "$name does not start"
-}
 
 table() {
     local client what row
