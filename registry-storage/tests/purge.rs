@@ -54,7 +54,9 @@ async fn sessions_without_recent_bytes_are_removed_in_every_repository() {
         .and_then(|file| file.set_modified(SystemTime::now() + DAY))
         .expect("aged");
 
+    let stale = fixture.storage.stale_uploads(DAY).await.expect("counted");
     let purged = fixture.storage.purge_uploads(DAY).await.expect("purged");
+    assert_eq!(stale, purged, "counting removes nothing");
     assert_eq!((purged.sessions, purged.bytes), (3, 15));
     for (repository, id) in old {
         let stat = fixture.storage.stat_upload(&name(repository), &id).await;

@@ -54,16 +54,9 @@ impl Backend {
                 });
             }
         }
-        if let Some(Purge { dry_run: true, .. }) = storage.purge {
-            tracing::info!(
-                "unfinished uploads stay, as storage.maintenance.uploadpurging.dryrun says"
-            );
-        }
         Ok(Self {
             files,
-            purge: storage
-                .purge
-                .filter(|purge| !purge.dry_run && !storage.read_only),
+            purge: storage.purge.filter(|_| !storage.read_only),
         })
     }
 
@@ -73,28 +66,37 @@ impl Backend {
         Arc::new(self.files.clone())
     }
 
-    /// Removes uploads that nobody finished, again and again. Never returns,
-    /// unless the configuration switches it off.
+    /// Removes uploads that nobody finished, again and again, or only tells of
+    /// them. Never returns, unless the configuration switches it off.
     pub async fn purge_uploads(self) {
         /// A start is when clients come back and the disk is busy. A board
         /// without a battery for its clock has the right time by then, too.
         const FIRST: Duration = Duration::from_secs(300);
-        let Some(Purge { age, interval, .. }) = self.purge else {
+        let Some(purge) = self.purge else {
             return;
         };
         tokio::time::sleep(FIRST).await;
         loop {
-            match self.files.purge_uploads(age).await {
-                Ok(purged) => tracing::info!(
-                    uploads = purged.sessions,
-                    bytes = purged.bytes,
-                    "orphaned uploads removed"
-                ),
+            let (purged, done) = if purge.dry_run {
+                (
+                    self.files.stale_uploads(purge.age).await,
+                    "orphaned uploads would be removed, but for dryrun",
+                )
+            } else {
+                (
+                    self.files.purge_uploads(purge.age).await,
+                    "orphaned uploads removed",
+                )
+            };
+            match purged {
+                Ok(purged) => {
+                    tracing::info!(uploads = purged.sessions, bytes = purged.bytes, "{done}")
+                }
                 Err(error) => {
-                    tracing::error!(error = chain(&error), "cannot remove orphaned uploads");
+                    tracing::error!(error = chain(&error), "cannot look for orphaned uploads");
                 }
             }
-            tokio::time::sleep(interval).await;
+            tokio::time::sleep(purge.interval).await;
         }
     }
 }
@@ -123,21 +125,48 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn uploads_stay_in_a_dry_run_and_where_nothing_may_be_written() {
+    async fn uploads_stay_where_nothing_may_be_written() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let minute = Duration::from_secs(60);
-        for (dry_run, read_only) in [(true, false), (false, true), (true, true)] {
-            let mut storage = storage(dir.path().to_owned());
-            storage.read_only = read_only;
-            storage.purge = Some(Purge {
-                age: minute,
-                interval: minute,
-                dry_run,
-            });
-            let backend = Backend::open(&storage).await.expect("usable");
-            // It would go on for ever, if there were anything to do.
-            backend.purge_uploads().await;
-        }
+        let mut storage = storage(dir.path().to_owned());
+        storage.read_only = true;
+        storage.purge = Some(Purge {
+            age: minute,
+            interval: minute,
+            dry_run: false,
+        });
+        let backend = Backend::open(&storage).await.expect("usable");
+        // It would go on for ever, if there were anything to do.
+        backend.purge_uploads().await;
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_removes_no_upload() {
+        const OLD: Duration = Duration::from_secs(3600);
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let mut storage = storage(dir.path().to_owned());
+        storage.purge = Some(Purge {
+            age: OLD / 2,
+            interval: OLD,
+            dry_run: true,
+        });
+        let backend = Backend::open(&storage).await.expect("usable");
+        let uploads = dir
+            .path()
+            .join("docker/registry/v2/repositories/a/_uploads/x");
+        fs::create_dir_all(&uploads).expect("made");
+        let data = fs::File::create(uploads.join("data")).expect("made");
+        data.set_modified(std::time::SystemTime::now() - OLD)
+            .expect("aged");
+        let stale = backend.files.stale_uploads(OLD / 2).await.expect("counted");
+        assert_eq!(stale.sessions, 1);
+        // Past the first run, in a time that is made to pass.
+        tokio::time::pause();
+        let purging = tokio::spawn(backend.clone().purge_uploads());
+        tokio::time::sleep(OLD / 4).await;
+        tokio::time::resume();
+        purging.abort();
+        assert!(uploads.join("data").exists());
     }
 
     #[tokio::test]

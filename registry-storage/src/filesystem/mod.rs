@@ -123,7 +123,16 @@ impl FileSystem {
     /// # Errors
     /// Only [`StorageError::Backend`].
     pub async fn purge_uploads(&self, older_than: Duration) -> Result<PurgedUploads, StorageError> {
-        self.blocking(move |tree| tree.purge_uploads(older_than))
+        self.blocking(move |tree| tree.purge_uploads(older_than, false))
+            .await
+    }
+
+    /// What [`purge_uploads`](Self::purge_uploads) would remove; removes nothing.
+    ///
+    /// # Errors
+    /// Only [`StorageError::Backend`].
+    pub async fn stale_uploads(&self, older_than: Duration) -> Result<PurgedUploads, StorageError> {
+        self.blocking(move |tree| tree.purge_uploads(older_than, true))
             .await
     }
 

@@ -14,7 +14,8 @@ use super::tree::Tree;
 use super::upload::{open_session, remove_session};
 use super::{disk, layout};
 
-/// What [`FileSystem::purge_uploads`](super::FileSystem::purge_uploads) removed.
+/// What [`FileSystem::purge_uploads`](super::FileSystem::purge_uploads) removed,
+/// or would remove.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PurgedUploads {
@@ -25,17 +26,23 @@ pub struct PurgedUploads {
 }
 
 impl Tree {
+    /// `dry_run` only counts.
     pub(super) fn purge_uploads(
         &self,
         older_than: Duration,
+        dry_run: bool,
     ) -> Result<PurgedUploads, StorageError> {
-        let mut purged = PurgedUploads::default();
+        let mut purge = Purge {
+            older_than,
+            dry_run,
+            purged: PurgedUploads::default(),
+        };
         self.walk_repositories(None, |name| {
             let uploads = self.layout.uploads(name);
-            warn_of(&uploads, purge_all(&uploads, older_than, &mut purged));
+            warn_of(&uploads, purge.all(&uploads));
             Ok(ControlFlow::Continue(()))
         })?;
-        Ok(purged)
+        Ok(purge.purged)
     }
 }
 
@@ -47,77 +54,80 @@ fn warn_of(path: &Path, result: Result<(), StorageError>) {
     }
 }
 
-fn purge_all(
-    uploads: &Path,
+struct Purge {
     older_than: Duration,
-    purged: &mut PurgedUploads,
-) -> Result<(), StorageError> {
-    for entry in entries(uploads)? {
-        let (name, entry) = entry?;
-        let path = entry.path();
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => warn_of(&path, purge_session(&path, older_than, purged)),
-            Ok(kind) if kind.is_file() && layout::is_temporary(name.as_ref()) => {
-                warn_of(&path, purge_file(&path, older_than));
-            }
-            // Somebody else's.
-            _ => {}
-        }
-    }
-    Ok(())
+    dry_run: bool,
+    purged: PurgedUploads,
 }
 
-fn purge_session(
-    dir: &Path,
-    older_than: Duration,
-    purged: &mut PurgedUploads,
-) -> Result<(), StorageError> {
-    let Some(session) = open_session(dir)? else {
-        // Never begun, or finished up to the clearing away.
-        let Some(metadata) = fs::metadata(dir).if_present("read", dir)? else {
+impl Purge {
+    fn all(&mut self, uploads: &Path) -> Result<(), StorageError> {
+        for entry in entries(uploads)? {
+            let (name, entry) = entry?;
+            let path = entry.path();
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => warn_of(&path, self.session(&path)),
+                Ok(kind) if kind.is_file() && layout::is_temporary(name.as_ref()) => {
+                    warn_of(&path, self.file(&path));
+                }
+                // Somebody else's.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn session(&mut self, dir: &Path) -> Result<(), StorageError> {
+        let Some(session) = open_session(dir)? else {
+            // Never begun, or finished up to the clearing away.
+            let metadata = fs::metadata(dir).if_present("read", dir)?;
+            if metadata.is_some_and(|metadata| self.is_older(&metadata)) {
+                self.remove(dir, 0);
+            }
             return Ok(());
         };
-        if is_older(&metadata, older_than) && remove_session(dir) {
-            purged.sessions += 1;
+        // Who holds the lock is at work, however long the last byte was ago.
+        if !session.try_lock()? || !session.is_current()? {
+            return Ok(());
         }
-        return Ok(());
-    };
-    // Who holds the lock is at work, however long the last byte was ago.
-    if !session.try_lock()? || !session.is_current()? {
-        return Ok(());
-    }
-    let metadata = session.data.metadata().at("read", &session.data_path())?;
-    if is_older(&metadata, older_than) {
-        if remove_session(dir) {
-            purged.sessions += 1;
-            purged.bytes += metadata.len();
+        let metadata = session.data.metadata().at("read", &session.data_path())?;
+        if self.is_older(&metadata) {
+            self.remove(dir, metadata.len());
+            return Ok(());
         }
-        return Ok(());
-    }
-    for entry in entries(dir)? {
-        let (name, entry) = entry?;
-        if layout::is_temporary(name.as_ref()) {
-            purge_file(&entry.path(), older_than)?;
+        for entry in entries(dir)? {
+            let (name, entry) = entry?;
+            if layout::is_temporary(name.as_ref()) {
+                self.file(&entry.path())?;
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn purge_file(path: &Path, older_than: Duration) -> Result<(), StorageError> {
-    let Some(metadata) = fs::symlink_metadata(path).if_present("read", path)? else {
-        return Ok(());
-    };
-    if metadata.is_file() && is_older(&metadata, older_than) {
-        disk::remove_file(path).if_present("remove", path)?;
+    fn remove(&mut self, dir: &Path, bytes: u64) {
+        if self.dry_run || remove_session(dir) {
+            self.purged.sessions += 1;
+            self.purged.bytes += bytes;
+        }
     }
-    Ok(())
-}
 
-/// What seems to come from the future, since the clock was set back, is young.
-fn is_older(metadata: &Metadata, age: Duration) -> bool {
-    metadata
-        .modified()
-        .ok()
-        .and_then(|modified| modified.elapsed().ok())
-        .is_some_and(|elapsed| elapsed > age)
+    fn file(&self, path: &Path) -> Result<(), StorageError> {
+        let Some(metadata) = fs::symlink_metadata(path).if_present("read", path)? else {
+            return Ok(());
+        };
+        if metadata.is_file() && self.is_older(&metadata) && !self.dry_run {
+            disk::remove_file(path).if_present("remove", path)?;
+        }
+        Ok(())
+    }
+
+    /// What seems to come from the future, since the clock was set back, is
+    /// young.
+    fn is_older(&self, metadata: &Metadata) -> bool {
+        metadata
+            .modified()
+            .ok()
+            .and_then(|modified| modified.elapsed().ok())
+            .is_some_and(|elapsed| elapsed > self.older_than)
+    }
 }
