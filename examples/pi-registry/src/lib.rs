@@ -16,6 +16,7 @@
 //! | [`response_headers`] | `http.headers` |
 //! | [`public_url`] | prefixes, and the base of `Location` |
 //! | [`metrics`] | what Prometheus asks for |
+//! | [`filter`], [`watched`] | what these are made of: a step before a service, a response followed to its end |
 //! | [`health`] | `health`: when everything is answered with 503 |
 //! | [`debug`] | the second listener, for metrics and health |
 //! | [`serve`] | the HTTP server: time limits, draining |
@@ -42,6 +43,7 @@ pub mod response_headers;
 mod run;
 pub mod serve;
 mod signals;
+pub mod watched;
 
 pub use app::app;
 pub use config::Config;

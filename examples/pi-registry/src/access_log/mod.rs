@@ -8,16 +8,15 @@ mod line;
 mod writer;
 
 use std::io::{self, Write};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
-use pin_project_lite::pin_project;
+use http_body::Body;
 use tower_service::Service;
 
+use crate::watched::{Watch, WatchedBody, WatchedFuture};
 use line::Line;
 use writer::Sink;
 
@@ -70,9 +69,9 @@ where
     S: Service<Request<A>, Response = Response<B>>,
     B: Body<Data = Bytes>,
 {
-    type Response = Response<LoggedBody<B>>;
+    type Response = Response<WatchedBody<B, Entry>>;
     type Error = S::Error;
-    type Future = LoggedFuture<S::Future>;
+    type Future = WatchedFuture<S::Future, Entry>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -88,17 +87,13 @@ where
             complete: false,
             sink: sink.clone(),
         });
-        LoggedFuture {
-            inner: self.inner.call(request),
-            entry,
-        }
+        WatchedFuture::new(self.inner.call(request), entry)
     }
 }
 
-/// One request's line to be. Written when dropped, so that a request which is
-/// abandoned at any point still leaves its line.
+/// One request's line to be, written when it is dropped.
 #[derive(Debug)]
-struct Entry {
+pub struct Entry {
     line: Line,
     bodyless: bool,
     status: Option<StatusCode>,
@@ -114,86 +109,19 @@ impl Drop for Entry {
     }
 }
 
-pin_project! {
-    /// The future of a [`Logged`] service.
-    #[derive(Debug)]
-    pub struct LoggedFuture<F> {
-        #[pin]
-        inner: F,
-        entry: Option<Entry>,
-    }
-}
-
-impl<F, B, E> Future for LoggedFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: Body<Data = Bytes>,
-{
-    type Output = Result<Response<LoggedBody<B>>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
-        let mut entry = this.entry.take();
-        if let Some(entry) = &mut entry {
-            let status = response.status();
-            entry.status = Some(status);
-            entry.complete = entry.bodyless
-                || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-                || response.body().is_end_stream();
-        }
-        Poll::Ready(Ok(response.map(|inner| LoggedBody {
-            remaining: inner.size_hint().exact(),
-            inner,
-            entry,
-        })))
-    }
-}
-
-pin_project! {
-    /// The body of a [`Logged`] service's response.
-    #[derive(Debug)]
-    pub struct LoggedBody<B> {
-        #[pin]
-        inner: B,
-        // What is left of a known length: hyper does not ask for the end of a
-        // body once it has all the bytes.
-        remaining: Option<u64>,
-        entry: Option<Entry>,
-    }
-}
-
-impl<B: Body<Data = Bytes>> Body for LoggedBody<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        let polled = ready!(this.inner.poll_frame(cx));
-        if let Some(entry) = this.entry {
-            match &polled {
-                Some(Ok(frame)) => {
-                    let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                    entry.sent += length;
-                    *this.remaining = this.remaining.map(|left| left.saturating_sub(length));
-                    entry.complete = *this.remaining == Some(0);
-                }
-                Some(Err(_)) => entry.complete = false,
-                None => entry.complete = true,
-            }
-        }
-        Poll::Ready(polled)
+impl Watch for Entry {
+    fn responded(&mut self, status: StatusCode, ended: bool) {
+        self.status = Some(status);
+        self.complete = self.bodyless || ended;
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+    fn sent(&mut self, bytes: u64, ended: bool) {
+        self.sent += bytes;
+        self.complete = ended;
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+    fn ended(&mut self, whole: bool) {
+        self.complete = whole;
     }
 }
 
@@ -202,6 +130,7 @@ mod tests {
     use std::convert::Infallible;
     use std::sync::{Arc, Mutex};
 
+    use http_body::Frame;
     use http_body_util::{BodyExt as _, StreamBody};
     use registry_spec::BoxError;
     use tower::{ServiceExt as _, service_fn};

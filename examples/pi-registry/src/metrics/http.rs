@@ -20,6 +20,7 @@ use prometheus_client::registry::Registry;
 use tower_service::Service;
 
 use super::handler::Handler;
+use crate::watched::{Watch, WatchedBody, WatchedFuture};
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -136,9 +137,9 @@ where
     S: Service<Request<Counted<A>>, Response = Response<B>>,
     B: Body<Data = Bytes>,
 {
-    type Response = Response<MeasuredBody<B>>;
+    type Response = Response<WatchedBody<B, Entry>>;
     type Error = S::Error;
-    type Future = MeasuredFuture<S::Future>;
+    type Future = WatchedFuture<S::Future, Entry>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -163,18 +164,14 @@ where
             }
         });
         let received = entry.as_ref().map(|entry| Arc::clone(&entry.received));
-        MeasuredFuture {
-            inner: self
-                .inner
-                .call(request.map(|inner| Counted { inner, received })),
-            entry,
-        }
+        let request = request.map(|inner| Counted { inner, received });
+        WatchedFuture::new(self.inner.call(request), entry)
     }
 }
 
-/// One request; recorded when it is dropped, however it ends.
+/// One request, recorded when it is dropped.
 #[derive(Debug)]
-struct Entry {
+pub struct Entry {
     metrics: HttpMetrics,
     handler: Handler,
     method: &'static str,
@@ -216,77 +213,18 @@ impl Drop for Entry {
     }
 }
 
-pin_project! {
-    /// The future of a [`Measured`] service.
-    #[derive(Debug)]
-    pub struct MeasuredFuture<F> {
-        #[pin]
-        inner: F,
-        entry: Option<Entry>,
+impl Watch for Entry {
+    fn responded(&mut self, status: StatusCode, _: bool) {
+        self.status = Some(status);
     }
-}
 
-impl<F, B, E> Future for MeasuredFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: Body<Data = Bytes>,
-{
-    type Output = Result<Response<MeasuredBody<B>>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
-        let mut entry = this.entry.take();
-        if let Some(entry) = &mut entry {
-            entry.status = Some(response.status());
+    fn sent(&mut self, bytes: u64, _: bool) {
+        if !self.bodyless {
+            self.sent += bytes;
         }
-        Poll::Ready(Ok(response.map(|inner| MeasuredBody { inner, entry })))
-    }
-}
-
-pin_project! {
-    /// The body of a [`Measured`] service's response.
-    #[derive(Debug)]
-    pub struct MeasuredBody<B> {
-        #[pin]
-        inner: B,
-        entry: Option<Entry>,
-    }
-}
-
-/// A body that is not measured.
-impl<B> From<B> for MeasuredBody<B> {
-    fn from(inner: B) -> Self {
-        Self { inner, entry: None }
-    }
-}
-
-impl<B: Body<Data = Bytes>> Body for MeasuredBody<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        let polled = ready!(this.inner.poll_frame(cx));
-        if let Some(entry) = this.entry
-            && let Some(Ok(frame)) = &polled
-            && !entry.bodyless
-        {
-            entry.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
-        }
-        Poll::Ready(polled)
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
+    fn ended(&mut self, _: bool) {}
 }
 
 pin_project! {

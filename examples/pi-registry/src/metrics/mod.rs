@@ -30,7 +30,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use registry_spec::Storage;
 
-pub use self::http::{Counted, HttpMetrics, Measured, MeasuredBody, MeasuredFuture};
+pub use self::http::{Counted, Entry, HttpMetrics, Measured};
 pub use storage::MeasuredStorage;
 
 use storage::StorageMetrics;
