@@ -20,39 +20,31 @@ use crate::health::Health;
 use crate::metrics::{Counted, HttpMetrics, Measured};
 use crate::proxies::Proxies;
 use crate::public_url::PublicUrls;
-use crate::response_headers::{OwnHeader, ResponseHeaders};
 
 /// Puts everything that the configuration asks for before an app.
-///
-/// # Errors
-/// When `http.headers` has a header that is the registry's own.
 pub fn front<S, A>(
     http: &config::Http,
     access_log: &AccessLog,
     metrics: Option<HttpMetrics>,
     health: Health,
     app: S,
-) -> Result<
-    impl Service<
-        Request<A>,
-        Response = Response<impl Body<Data = Bytes, Error = BoxError> + Send + use<S, A>>,
-        Error = S::Error,
-        Future: Send,
-    > + Clone
-    + Send
-    + use<S, A>,
-    OwnHeader,
->
+) -> impl Service<
+    Request<A>,
+    Response = Response<impl Body<Data = Bytes, Error = BoxError> + Send + use<S, A>>,
+    Error = S::Error,
+    Future: Send,
+> + Clone
++ Send
++ use<S, A>
 where
     S: Service<Request<Counted<A>>, Response = Response<registry_spec::Body>, Future: Send>
         + Clone
         + Send,
 {
-    let headers = ResponseHeaders::new(&http.headers)?;
     let proxies = Proxies::new(&http.trusted_proxies);
     let urls = PublicUrls::new(http, proxies.clone());
     let measured = Measured::new(metrics, Filtered::new(health, app));
     let nested = Filtered::new(urls, measured);
-    let logged = access_log.wrap(headers.wrap(nested));
-    Ok(proxies.wrap(logged))
+    let logged = access_log.wrap(http.headers.wrap(nested));
+    proxies.wrap(logged)
 }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -47,8 +47,7 @@ pub struct OwnHeader {
 /// Headers for every response.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseHeaders {
-    // Few enough that a list is the fastest; a name may come again.
-    headers: Arc<[(HeaderName, Vec<HeaderValue>)]>,
+    headers: Arc<HeaderMap>,
 }
 
 impl ResponseHeaders {
@@ -56,15 +55,18 @@ impl ResponseHeaders {
     ///
     /// # Errors
     /// When one of them is part of the protocol.
-    pub fn new(headers: &HeaderMap) -> Result<Self, OwnHeader> {
+    pub fn new(headers: HeaderMap) -> Result<Self, OwnHeader> {
         if let Some(name) = headers.keys().find(|name| OWN.contains(&name.as_str())) {
             return Err(OwnHeader { name: name.clone() });
         }
-        let values = |name| headers.get_all(name).iter().cloned().collect();
-        let headers = headers.keys().map(|name| (name.clone(), values(name)));
-        Ok(Self {
-            headers: headers.collect(),
-        })
+        let headers = Arc::new(headers);
+        Ok(Self { headers })
+    }
+
+    /// What they are.
+    #[must_use]
+    pub fn as_map(&self) -> &HeaderMap {
+        &self.headers
     }
 
     /// The service with these headers in its responses.
@@ -74,9 +76,9 @@ impl ResponseHeaders {
     }
 
     fn set(&self, response: &mut HeaderMap) {
-        for (name, values) in self.headers.iter() {
+        for name in self.headers.keys() {
             response.remove(name);
-            for value in values {
+            for value in self.headers.get_all(name) {
                 response.append(name, value.clone());
             }
         }
@@ -154,14 +156,14 @@ mod tests {
             ("x-frame", "b"),
             ("cache-control", "no-cache"),
         ]);
-        let headers = ResponseHeaders::new(&configured).expect("allowed");
+        let headers = ResponseHeaders::new(configured.clone()).expect("allowed");
         let mut response = map(&[
             ("x-frame", "old"),
             ("cache-control", "max-age=1"),
             ("etag", "e"),
         ]);
         headers.set(&mut response);
-        let mut expected = configured.clone();
+        let mut expected = configured;
         expected.insert("etag", "e".parse().expect("valid"));
         assert_eq!(response, expected);
     }
@@ -174,7 +176,7 @@ mod tests {
             "Docker-Content-Digest",
             "WWW-Authenticate",
         ] {
-            let error = ResponseHeaders::new(&map(&[(name, "x")])).expect_err(name);
+            let error = ResponseHeaders::new(map(&[(name, "x")])).expect_err(name);
             let line = error.to_string();
             assert!(line.contains(&name.to_lowercase()), "{line}");
         }

@@ -131,7 +131,7 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
         metrics.as_ref().map(|(_, metrics)| metrics.http().clone()),
         health.clone(),
         app(config, storage),
-    )?;
+    );
     let _debug = debug.map(|listener| DebugServer::new(health, metrics).spawn(listener));
     announce(config, listener.bound());
 

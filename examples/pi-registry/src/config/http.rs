@@ -40,7 +40,7 @@ pub struct Http {
     pub relative_urls: bool,
     /// `http.headers`: what is added to every response; a name may have
     /// several values. Default: none.
-    pub headers: HeaderMap,
+    pub headers: ResponseHeaders,
     /// `http.http2.disabled`, inverted: whether HTTP/2 is offered. Default:
     /// yes.
     pub http2: bool,
@@ -149,16 +149,10 @@ fn prefix(root: &Node) -> Result<BaseUrl, ConfigError> {
     Ok(prefix.unwrap_or_default())
 }
 
-fn response_headers(root: &Node) -> Result<HeaderMap, ConfigError> {
+fn response_headers(root: &Node) -> Result<ResponseHeaders, ConfigError> {
     const HEADERS: &str = "http.headers";
-    let headers = headers(root, HEADERS)?;
-    match ResponseHeaders::new(&headers) {
-        Ok(_) => Ok(headers),
-        Err(error) => Err(ConfigError::at(
-            &root.at(HEADERS).unwrap_or(root).source,
-            error,
-        )),
-    }
+    ResponseHeaders::new(headers(root, HEADERS)?)
+        .map_err(|error| ConfigError::at(&root.at(HEADERS).unwrap_or(root).source, error))
 }
 
 /// A map of header names, each with one value or a list of them.

@@ -82,10 +82,10 @@ http:
     );
     assert_eq!(http.prefix.as_str(), "/images");
     assert!(!http.relative_urls && !http.http2 && !http.h2c);
-    let values: Vec<_> = http.headers.get_all("x-a").iter().collect();
+    let values: Vec<_> = http.headers.as_map().get_all("x-a").iter().collect();
     assert_eq!(values, ["b", "c"]);
-    assert_eq!(http.headers["x-d"], "e");
-    assert_eq!(http.headers.len(), 3);
+    assert_eq!(http.headers.as_map()["x-d"], "e");
+    assert_eq!(http.headers.as_map().len(), 3);
     let networks: Vec<_> = http
         .trusted_proxies
         .iter()
@@ -103,7 +103,7 @@ fn the_defaults_of_http_need_nothing_said() {
     assert_eq!(http.host, None);
     assert_eq!(http.prefix.as_str(), "");
     assert!(http.relative_urls && http.http2 && http.h2c);
-    assert!(http.headers.is_empty());
+    assert!(http.headers.as_map().is_empty());
     assert_eq!(http.debug, None);
     let trusted = |address: &str| {
         let address = address.parse().expect("valid");
@@ -292,8 +292,11 @@ fn every_group_can_be_set_by_variables() {
     assert_eq!(debug.metrics_path.as_deref(), Some("/metrics"));
     assert_eq!(config.http.drain_timeout, Duration::from_secs(5));
     assert!(!config.http.h2c && config.http.http2);
-    assert_eq!(config.http.headers["x-a"], "b");
-    assert_eq!(config.http.headers.get_all("x-c").iter().count(), 2);
+    assert_eq!(config.http.headers.as_map()["x-a"], "b");
+    assert_eq!(
+        config.http.headers.as_map().get_all("x-c").iter().count(),
+        2
+    );
     assert_eq!(
         config.http.host.expect("set").as_str(),
         "https://registry.example"
