@@ -261,6 +261,11 @@ impl From<AuthError> for Error {
                 ErrorCode::Denied,
                 "requested access to the resource is denied",
             ),
+            AuthError::TooManyRequests { retry_after } => {
+                let seconds = HeaderValue::from(retry_after.as_secs().max(1));
+                Self::new(ErrorCode::TooManyRequests, error.to_string())
+                    .with_header(header::RETRY_AFTER, seconds)
+            }
             AuthError::Backend { .. } => Self::internal(error),
         }
     }
@@ -324,5 +329,16 @@ mod tests {
         assert!(cause.to_string().contains("/secret/path"));
         assert!(!error.to_string().contains("secret"));
         assert_eq!(error.into_response().status(), 500);
+    }
+    #[test]
+    fn too_many_sign_ins_are_told_when_to_come_back() {
+        for (millis, seconds) in [(0, "1"), (400, "1"), (5000, "5")] {
+            let retry_after = std::time::Duration::from_millis(millis);
+            let error = Error::from(AuthError::TooManyRequests { retry_after });
+            assert_eq!(error.code(), ErrorCode::TooManyRequests);
+            let response = error.into_response();
+            assert_eq!(response.status(), 429);
+            assert_eq!(response.headers()[header::RETRY_AFTER], seconds);
+        }
     }
 }

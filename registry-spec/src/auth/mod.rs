@@ -45,6 +45,7 @@ mod scope;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::Extensions;
@@ -65,6 +66,7 @@ pub trait Authorizer: fmt::Debug + Send + Sync + 'static {
     /// * [`AuthError::Challenge`]: credentials are missing, wrong, expired or
     ///   of too little scope (401).
     /// * [`AuthError::Denied`]: these credentials are good, and do not suffice (403).
+    /// * [`AuthError::TooManyRequests`]: not now (429).
     /// * [`AuthError::Backend`]: it could not be decided (500).
     async fn authorize(&self, request: &AuthRequest<'_>) -> Result<Grant, AuthError>;
 }
@@ -202,6 +204,14 @@ pub enum AuthError {
     /// The caller is known and may not (403 with code-12 `DENIED`).
     #[error("requested access to the resource is denied")]
     Denied,
+    /// Too many are being decided at once (429 with code-14
+    /// `TOOMANYREQUESTS`). Not a challenge: whose password is right must not be
+    /// told that it is wrong.
+    #[error("too many sign-ins at once")]
+    TooManyRequests {
+        /// When to ask again; told to the client in whole seconds, at least one.
+        retry_after: Duration,
+    },
     /// It could not be decided. Logged with its sources, never shown (500).
     #[error("authorization failed")]
     Backend {
