@@ -1,0 +1,116 @@
+//! What a request to the token endpoint says.
+
+use registry_spec::auth::{Credentials, Secret};
+
+use super::reply::Refusal;
+
+/// What is asked, and by whom. What clients send besides (`account`,
+/// `client_id`) gives no rights and is not looked at.
+#[derive(Debug)]
+pub(super) struct Parameters {
+    pub(super) sign_in: SignIn,
+    /// If it was named; there is only one.
+    pub(super) service: Option<String>,
+    /// The values of all `scope` parameters.
+    pub(super) scopes: Vec<String>,
+    /// Whether a refresh token is asked for.
+    pub(super) offline: bool,
+    pub(super) is_post: bool,
+}
+
+/// How somebody signs in; nothing of it is checked yet.
+#[derive(Debug)]
+pub(super) enum SignIn {
+    Anonymous,
+    Password { username: String, password: Secret },
+    Refresh(Secret),
+}
+
+impl Parameters {
+    /// `?service=…&scope=…&scope=…&offline_token=true`, with Basic credentials
+    /// or none.
+    pub(super) fn of_get(query: &str, credentials: Credentials) -> Result<Self, Refusal> {
+        let fields = Fields::read(query.as_bytes())?;
+        let sign_in = match credentials {
+            Credentials::Anonymous => SignIn::Anonymous,
+            Credentials::Basic { username, password } => SignIn::Password { username, password },
+            _ => return Err(Refusal::Credentials),
+        };
+        Ok(Self {
+            sign_in,
+            service: fields.service,
+            scopes: fields.scopes,
+            offline: fields.offline_token.as_deref() == Some("true"),
+            is_post: false,
+        })
+    }
+
+    /// `grant_type=…&service=…&scope=…&access_type=offline`, with the
+    /// credentials in the form
+    /// ([Distribution, "OAuth2"](https://distribution.github.io/distribution/spec/auth/oauth/)).
+    pub(super) fn of_post(form: &[u8]) -> Result<Self, Refusal> {
+        let fields = Fields::read(form)?;
+        let sign_in = match fields.grant_type.as_deref() {
+            Some("password") => match (fields.username, fields.password) {
+                (Some(username), Some(password)) => {
+                    let password = Secret::new(password);
+                    SignIn::Password { username, password }
+                }
+                _ => return Err(Refusal::Request("expected username and password")),
+            },
+            Some("refresh_token") => {
+                let token = fields.refresh_token;
+                let token = token.ok_or(Refusal::Request("expected refresh_token"))?;
+                SignIn::Refresh(Secret::new(token))
+            }
+            Some(_) => return Err(Refusal::GrantType),
+            None => return Err(Refusal::Request("expected grant_type")),
+        };
+        Ok(Self {
+            sign_in,
+            service: fields.service,
+            scopes: fields.scopes,
+            offline: fields.access_type.as_deref() == Some("offline"),
+            is_post: true,
+        })
+    }
+}
+
+/// The known fields of a query or form. No `Debug`: a password is among them.
+#[derive(Default)]
+struct Fields {
+    service: Option<String>,
+    scopes: Vec<String>,
+    offline_token: Option<String>,
+    access_type: Option<String>,
+    grant_type: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    refresh_token: Option<String>,
+}
+
+impl Fields {
+    fn read(text: &[u8]) -> Result<Self, Refusal> {
+        let mut fields = Self::default();
+        for (name, value) in form_urlencoded::parse(text) {
+            let field = match &*name {
+                "scope" => {
+                    fields.scopes.push(value.into_owned());
+                    continue;
+                }
+                "service" => &mut fields.service,
+                "offline_token" => &mut fields.offline_token,
+                "access_type" => &mut fields.access_type,
+                "grant_type" => &mut fields.grant_type,
+                "username" => &mut fields.username,
+                "password" => &mut fields.password,
+                "refresh_token" => &mut fields.refresh_token,
+                _ => continue,
+            };
+            if field.replace(value.into_owned()).is_some() {
+                return Err(Refusal::Request("a parameter comes twice"));
+            }
+        }
+        Ok(fields)
+    }
+}
