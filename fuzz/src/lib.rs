@@ -1,6 +1,7 @@
-//! What must hold for any bytes that a client sends.
+//! What must hold for any bytes that a client sends, or a person puts into a
+//! file.
 //!
-//! One function per fuzz target, on the public API of `registry-spec`. Each
+//! One function per fuzz target, on the public API of the crates. Each
 //! takes the fuzzer's bytes and panics when a property is broken.
 //!
 //! | target | input | property |
@@ -11,6 +12,7 @@
 //! | [`pull_range`] | `Range`, `If-Range`, one a line | the answer's headers describe its body |
 //! | [`chunk_range`] | `Content-Range`, a line end, the chunk | the session stands where the answer says |
 //! | [`route`] | `METHOD URI` | parse, print, parse; the statuses of a refusal |
+//! | [`pem`] | a file of certificates or keys | read, written, read; every fault is one line without a word of the file |
 //! | [`credentials`] | `Authorization`, one a line | parse, print, parse; no secret is printed |
 //!
 //! `cargo test` replays the seeds in `corpus/`, on any toolchain. To look for
@@ -27,6 +29,7 @@
 
 mod credentials;
 mod manifest;
+mod pem;
 mod range;
 mod route;
 mod service;
@@ -34,6 +37,7 @@ mod text;
 
 pub use credentials::credentials;
 pub use manifest::manifest;
+pub use pem::pem;
 pub use range::{chunk_range, pull_range};
 pub use route::route;
 pub use text::{digest_and_reference, repository_name};

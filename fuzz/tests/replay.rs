@@ -27,6 +27,7 @@ replay! {
     credentials,
     digest_and_reference,
     manifest,
+    pem,
     pull_range,
     repository_name,
     route,

@@ -9,16 +9,21 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use registry_spec::{
-    AllowAll, Body, Deletes, Event, Failure, Limits, Observer, Registry, Storage, Validation,
+    Authorizer, Body, Deletes, Event, Failure, Limits, Observer, Registry, Storage, Validation,
 };
 
+use crate::client_certificate::ClientCertificate;
 use crate::config::Config;
 use crate::filter::{Filter, Filtered};
 use crate::logging::chain;
 
 /// The whole service of a configuration over its storage.
 #[must_use]
-pub fn app(config: &Config, storage: Arc<dyn Storage>) -> Filtered<Probe, Registry> {
+pub fn app(
+    config: &Config,
+    storage: Arc<dyn Storage>,
+    authorizer: Arc<dyn Authorizer>,
+) -> Filtered<Probe, Filtered<ClientCertificate, Registry>> {
     let deletes = if config.storage.deletes {
         Deletes::all()
     } else {
@@ -32,16 +37,16 @@ pub fn app(config: &Config, storage: Arc<dyn Storage>) -> Filtered<Probe, Regist
     let mut limits = Limits::default();
     limits.catalog_items = config.limits.catalog;
     limits.tag_items = config.limits.tags;
-    // Open access is what the configuration asks for: a start with any other
-    // `auth` than none is refused.
-    let registry = Registry::builder(storage, Arc::new(AllowAll))
+    let registry = Registry::builder(storage, authorizer)
         .deletes(deletes)
         .validation(validation)
         .limits(limits)
         .read_only(config.storage.read_only)
         .observer(Arc::new(LogFailures))
         .build();
-    Filtered::new(Probe, registry)
+    let tls = config.http.tls.as_ref();
+    let certificate = ClientCertificate::new(tls.is_some_and(|tls| tls.requires_client()));
+    Filtered::new(Probe, Filtered::new(certificate, registry))
 }
 
 /// Answers by itself what must work without credentials: `GET /` and `HEAD /`,

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::commands::{cert, doctor, init, policy, trust, user};
 use crate::config::Search;
 
 /// What is to be done.
@@ -23,6 +24,16 @@ pub(crate) enum Action {
     GarbageCollect,
     /// With its own arguments.
     Htpasswd(Vec<OsString>),
+    User(user::Arguments),
+    Policy(policy::Arguments),
+    /// Make a CA, a certificate and a configuration, and tell what follows.
+    Init(init::Arguments),
+    /// Make, renew, show and check certificates.
+    Cert(cert::Arguments),
+    /// Make docker, containerd, k3s, podman and others trust the registry's CA.
+    Trust(trust::Arguments),
+    /// Tell what clients on this machine will say to a registry, and why.
+    Doctor(doctor::Arguments),
 }
 
 /// Where the configuration is.
@@ -67,6 +78,18 @@ enum Command {
     /// Print a line for a file of users and passwords, as Apache's does.
     #[command(disable_help_flag = true)]
     Htpasswd(Htpasswd),
+    /// Add, remove and list the users of an htpasswd file.
+    User(user::Arguments),
+    /// Tell who may do what, and by which rule.
+    Policy(policy::Arguments),
+    /// Make a CA, a certificate and a configuration, and tell what follows.
+    Init(init::Arguments),
+    /// Make, renew, show and check certificates.
+    Cert(cert::Arguments),
+    /// Make docker, containerd, k3s, podman and others trust the registry's CA.
+    Trust(trust::Arguments),
+    /// Tell what clients on this machine will say to a registry, and why.
+    Doctor(doctor::Arguments),
 }
 
 #[derive(Args, Debug)]
@@ -146,6 +169,12 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Action, clap::Error> {
         Some(Command::Check(file)) => Action::Check(place(file, bare)),
         Some(Command::GarbageCollect(_)) => Action::GarbageCollect,
         Some(Command::Htpasswd(htpasswd)) => Action::Htpasswd(htpasswd.arguments),
+        Some(Command::User(arguments)) => Action::User(arguments),
+        Some(Command::Policy(arguments)) => Action::Policy(arguments),
+        Some(Command::Init(arguments)) => Action::Init(arguments),
+        Some(Command::Cert(arguments)) => Action::Cert(arguments),
+        Some(Command::Trust(arguments)) => Action::Trust(arguments),
+        Some(Command::Doctor(arguments)) => Action::Doctor(arguments),
     })
 }
 
@@ -247,6 +276,39 @@ mod tests {
             let action = parsed(&arguments).expect("valid");
             assert_eq!(action, Action::Htpasswd(expected.clone()), "{start:?}");
         }
+    }
+
+    #[test]
+    fn a_password_of_a_user_is_never_an_argument() {
+        for arguments in [
+            &["add", "alice"] as &[_],
+            &["passwd", "alice", "--file", "f", "-C", "12"],
+            &["remove", "alice", "--config", "c.yml"],
+            &["list", "--file", "f"],
+        ] {
+            let start = ["pi-registry", "user"].iter().chain(arguments).copied();
+            let action = parsed(&start.clone().collect::<Vec<_>>()).expect("valid");
+            assert!(matches!(action, Action::User(_)), "{action:?}");
+            let more: Vec<_> = start.chain(["secret"]).collect();
+            assert!(parsed(&more).is_err(), "{more:?}");
+        }
+    }
+
+    #[test]
+    fn help_says_what_no_single_option_can() {
+        for (command, expected) in [
+            (&["trust"] as &[_], "Nothing is written without --install"),
+            (&["init"], "touches nothing that exists"),
+            (&["cert", "renew"], "for all hosts of the old one"),
+            (&["user", "add"], "first line of standard input"),
+        ] {
+            let start = ["pi-registry"].iter().chain(command).copied();
+            let error = parsed(&start.chain(["--help"]).collect::<Vec<_>>());
+            let help = error.expect_err("help").to_string();
+            assert!(help.contains(expected), "{help}");
+        }
+        let error = parsed(&["pi-registry", "init", "--ip", "r.lan"]).expect_err("a name");
+        assert!(error.to_string().contains("names go to --host"), "{error}");
     }
 
     #[test]

@@ -42,14 +42,14 @@ impl DebugServer {
     /// Serves on the runtime of the caller, until what is returned is dropped:
     /// whoever watches the registry sees it to its end.
     pub fn spawn(self, listener: Listener) -> DebugListener {
-        tracing::info!("debug server listens on {}", listener.bound());
+        tracing::info!("debug server listens on http://{}", listener.bound());
         let mut task = JoinSet::new();
         task.spawn(async move {
             let options = Options {
                 connections: CONNECTIONS,
                 ..Options::default()
             };
-            serve::serve(listener, self, options, pending(), pending()).await;
+            serve::serve(listener, None, self, options, pending(), pending()).await;
         });
         DebugListener { _task: task }
     }

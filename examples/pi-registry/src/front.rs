@@ -1,7 +1,7 @@
 //! What stands between the server and the registry, from the outside in.
 //!
 //! ```text
-//! serve -> proxies -> access_log -> response_headers -> public_url -> metrics -> health -> app
+//! serve -> proxies -> access_log -> response_headers -> https_only -> public_url -> metrics -> health -> app
 //! ```
 //!
 //! The access log comes after the client's address is known and before a
@@ -17,6 +17,7 @@ use crate::access_log::AccessLog;
 use crate::config;
 use crate::filter::Filtered;
 use crate::health::Health;
+use crate::https_only::HttpsOnly;
 use crate::metrics::{Counted, HttpMetrics, Measured};
 use crate::proxies::Proxies;
 use crate::public_url::PublicUrls;
@@ -25,6 +26,7 @@ use crate::public_url::PublicUrls;
 pub fn front<S, A>(
     http: &config::Http,
     access_log: &AccessLog,
+    https_only: HttpsOnly,
     metrics: Option<HttpMetrics>,
     health: Health,
     app: S,
@@ -44,7 +46,7 @@ where
     let proxies = Proxies::new(&http.trusted_proxies);
     let urls = PublicUrls::new(http, proxies.clone());
     let measured = Measured::new(metrics, Filtered::new(health, app));
-    let nested = Filtered::new(urls, measured);
+    let nested = Filtered::new(https_only, Filtered::new(urls, measured));
     let logged = access_log.wrap(http.headers.wrap(nested));
     proxies.wrap(logged)
 }

@@ -7,14 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 use crate::access_log::AccessLog;
+use crate::auth::Auth;
 use crate::backend::Backend;
+use crate::certificates::Certificates;
 use crate::cli::{self, Action, Place};
-use crate::config::{Config, Document, Origin};
+use crate::config::{self, Config, Document, Origin};
 use crate::debug::DebugServer;
 use crate::front::front;
 use crate::health::Health;
+use crate::https_only::HttpsOnly;
 use crate::metrics::Metrics;
 use crate::serve::{self, Bound, Options};
 use crate::signals::Signals;
@@ -52,6 +56,12 @@ pub fn run() -> ExitCode {
         Action::Check(place) => commands::check::run(&place),
         Action::GarbageCollect => commands::garbage_collect::run(),
         Action::Htpasswd(arguments) => commands::htpasswd::run(&arguments),
+        Action::User(arguments) => commands::user::run(&arguments),
+        Action::Policy(arguments) => commands::policy::run(&arguments),
+        Action::Init(arguments) => commands::init::run(&arguments),
+        Action::Cert(arguments) => commands::cert::run(&arguments),
+        Action::Trust(arguments) => commands::trust::run(&arguments),
+        Action::Doctor(arguments) => commands::doctor::run(&arguments),
     }
 }
 
@@ -94,17 +104,21 @@ fn start(place: &Place) -> Result<ExitCode, OneLine> {
 
 async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
     let mut signals = Signals::listen()?;
+    let (users, http) = (config.auth.clone(), config.http.clone());
     let start = async {
+        // Not on this thread, which listens for signals.
+        let read = tokio::task::spawn_blocking(move || read_files(&users, &http));
+        let (auth, certificates) = read.await??;
         let listener = serve::bind(&config.http.addr, "http.addr").await?;
         let debug = match &config.http.debug {
             Some(debug) => Some(serve::bind(&debug.addr, "http.debug.addr").await?),
             None => None,
         };
         let backend = Backend::open(&config.storage).await?;
-        Ok::<_, OneLine>((listener, debug, backend))
+        Ok::<_, OneLine>((auth, certificates, listener, debug, backend))
     };
-    // Either may hang, in a name lookup or in a network's file system.
-    let (listener, debug, backend) = tokio::select! {
+    // Each may hang, in a name lookup or in a network's file system.
+    let (auth, certificates, listener, debug, backend) = tokio::select! {
         started = start => started?,
         signal = signals.next() => return Ok(ExitCode::from(signal.exit_code())),
     };
@@ -128,14 +142,21 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
     let service = front(
         &config.http,
         &access_log,
+        HttpsOnly::new(certificates.as_ref().and_then(Certificates::ca)),
         metrics.as_ref().map(|(_, metrics)| metrics.http().clone()),
         health.clone(),
-        app(config, storage),
+        app(config, storage, auth.authorizer()),
     );
     let _debug = debug.map(|listener| DebugServer::new(health, metrics).spawn(listener));
     announce(config, listener.bound());
 
-    let purge = tokio::spawn(backend.purge_uploads());
+    let tls = certificates.as_ref().map(Certificates::served);
+    let mut upkeep = JoinSet::new();
+    upkeep.spawn(backend.purge_uploads());
+    upkeep.spawn(auth.follow_changes());
+    if let Some(certificates) = certificates {
+        upkeep.spawn(certificates.watch());
+    }
     let drain = config.http.drain_timeout;
     let signals = Mutex::new(signals);
     let stop = async {
@@ -154,7 +175,7 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
         h2c: config.http.h2c,
         ..Options::default()
     };
-    let cut = serve::serve(listener, service, options, stop, give_up).await;
+    let cut = serve::serve(listener, tls, service, options, stop, give_up).await;
     let code = if let Some(signal) = second {
         tracing::warn!(
             "{}: stopped at once, {cut} connections were cut",
@@ -169,21 +190,36 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
         }
         ExitCode::SUCCESS
     };
-    purge.abort();
+    upkeep.abort_all();
     access_log.flush(FLUSH);
     Ok(code)
 }
 
+/// Reads the users and the certificates.
+fn read_files(
+    auth: &config::Auth,
+    http: &config::Http,
+) -> Result<(Auth, Option<Certificates>), OneLine> {
+    let auth = Auth::open(auth).map_err(|error| OneLine(logging::chain(&error)))?;
+    let certificates = http.tls.as_ref().map(|tls| Certificates::load(tls, http));
+    Ok((auth, certificates.transpose()?))
+}
+
 /// Says that the registry is there.
 fn announce(config: &Config, bound: &Bound) {
-    let data = &config.storage.root;
+    let data = config.storage.root.display();
+    let scheme = match config.http.tls {
+        Some(_) => "https",
+        None => "http",
+    };
     match (&config.origin, bound) {
-        (Origin::BuiltIn, Bound::Tcp(addr)) => banner::write(io::stderr(), *addr, data),
+        (Origin::BuiltIn, Bound::Tcp(addr)) => {
+            banner::write(io::stderr(), *addr, &config.storage.root);
+        }
         (Origin::File(path), _) => tracing::info!(
-            "listens on {bound}, data in {}, configuration of {}",
-            data.display(),
+            "listens on {scheme}://{bound}, data in {data}, configuration of {}",
             path.display()
         ),
-        _ => tracing::info!("listens on {bound}, data in {}", data.display()),
+        _ => tracing::info!("listens on {scheme}://{bound}, data in {data}"),
     }
 }

@@ -12,7 +12,11 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::process::ExitCode;
 
+use registry_auth::htpasswd::{self, MAX_COST, MIN_COST};
+
+use super::password::first_line;
 use super::print;
+use crate::logging::chain;
 
 /// Prints the line of a user, and an empty one.
 pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
@@ -32,12 +36,6 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
 
 const USAGE: &str =
     "expected htpasswd -Bbn USER PASSWORD, or -Bin USER with the password on standard input";
-
-/// What bcrypt hashes at most; it leaves the rest out of sight.
-const LONGEST_PASSWORD: usize = 72;
-
-/// As Apache's; the file's fields are no longer.
-const LONGEST_NAME: usize = 255;
 
 #[derive(Debug)]
 struct Options {
@@ -68,45 +66,13 @@ fn entry(arguments: &[OsString], stdin: impl Read) -> Result<String, String> {
     }
     let (name, password) = match (options.operands.as_slice(), options.batch) {
         ([name, password], true) => (name, password.clone()),
-        ([name], false) => (name, read_password(stdin)?),
+        ([name], false) => (name, first_line(stdin)?),
         (operands, _) => {
             let count = operands.len();
             return Err(format!("{count} arguments besides the flags; {USAGE}"));
         }
     };
-    if name.is_empty()
-        || name.len() > LONGEST_NAME
-        || name.starts_with('#')
-        || name.contains(|c: char| c == ':' || c.is_control())
-    {
-        return Err(format!(
-            "user {:?}: expected 1 to {LONGEST_NAME} bytes without a colon or control characters, \
-             and no # at the start",
-            name.chars().take(60).collect::<String>()
-        ));
-    }
-    if password.is_empty() || password.len() > LONGEST_PASSWORD || password.contains('\0') {
-        return Err(format!(
-            "the password has {} bytes: expected 1 to {LONGEST_PASSWORD}, none of them zero",
-            password.len()
-        ));
-    }
-    let hash = bcrypt::hash_with_result(&password, options.cost)
-        .map_err(|error| format!("cannot hash the password: {error}"))?;
-    let hash = hash.format_for_version(bcrypt::Version::TwoY);
-    Ok(format!("{name}:{hash}"))
-}
-
-/// The first line; passwords are no more than that anywhere.
-fn read_password(stdin: impl Read) -> Result<String, String> {
-    /// Whoever pipes a file in by mistake need not wait for its end.
-    const MOST: u64 = 4096;
-    let mut text = String::new();
-    stdin
-        .take(MOST)
-        .read_to_string(&mut text)
-        .map_err(|error| format!("cannot read the password from standard input: {error}"))?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
+    htpasswd::entry(name, &password, options.cost).map_err(|error| chain(&error))
 }
 
 fn options(arguments: &[OsString]) -> Result<Options, String> {
@@ -171,8 +137,11 @@ fn options(arguments: &[OsString]) -> Result<Options, String> {
 }
 
 fn cost(text: &str) -> Result<u32, String> {
-    let cost = text.parse().ok().filter(|cost| (4..=17).contains(cost));
-    cost.ok_or_else(|| format!("-C is {text:?}: expected a cost from 4 to 17"))
+    let cost = text
+        .parse()
+        .ok()
+        .filter(|cost| (MIN_COST..=MAX_COST).contains(cost));
+    cost.ok_or_else(|| format!("-C is {text:?}: expected a cost from {MIN_COST} to {MAX_COST}"))
 }
 
 #[cfg(test)]

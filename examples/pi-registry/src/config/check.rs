@@ -1,7 +1,7 @@
 //! Unknown, ignored and refused keys, before any value is read.
 
 use super::error::ConfigError;
-use super::node::{Node, Value};
+use super::node::{Node, Source, Value};
 use super::schema::{self, Support};
 
 /// Walks the tree and returns the warnings, one line each.
@@ -11,7 +11,38 @@ use super::schema::{self, Support};
 pub(super) fn check(root: &Node) -> Result<Vec<String>, ConfigError> {
     let mut warnings = Vec::new();
     walk(&Key::root(), root, None, &mut warnings)?;
+    warnings.extend(EMPTY.iter().filter_map(|gate| empty(root, gate)));
     Ok(warnings)
+}
+
+/// Sections that keep people out, and what holds while there is nothing in
+/// them: perhaps their lines were lost, or commented out.
+const EMPTY: &[(&str, &str)] = &[
+    (
+        "auth",
+        "everybody may in; write auth: none if that is meant",
+    ),
+    (
+        "http.tls",
+        "plain HTTP is spoken; remove it if that is meant",
+    ),
+    (
+        "http.tls.clientcas",
+        "no client certificate is verified; remove it if that is meant",
+    ),
+];
+
+fn empty(root: &Node, &(key, without): &(&str, &str)) -> Option<String> {
+    let node = root.named(key)?;
+    let empty = match &node.value {
+        Value::Null => true,
+        Value::Scalar(text) => text.is_empty(),
+        Value::List(items) => items.is_empty(),
+        Value::Map(children) => children.is_empty(),
+    };
+    // An empty variable is as good as none, and templates set such.
+    let written = matches!(node.source, Source::File { .. });
+    (empty && written).then(|| format!("{}: {key} is empty: {without}", node.source))
 }
 
 /// A key by its name in the schema, and as a person would write it: the items
@@ -111,7 +142,7 @@ fn plain_name(parent: &str, child: &str, node: &Node) -> Result<(), ConfigError>
 /// Words of settings that keep people out.
 fn is_about_security(segment: &str) -> bool {
     let segment = segment.to_ascii_lowercase();
-    ["auth", "htpasswd", "token", "tls", "ssl"]
+    ["auth", "cert", "client", "htpasswd", "ssl", "tls", "token"]
         .iter()
         .any(|word| segment.starts_with(word))
 }
@@ -152,7 +183,7 @@ fn unknown(key: &Key, node: &Node, warnings: &mut Vec<String>) -> Result<(), Con
     let wrong_case = near.eq_ignore_ascii_case(last);
     // Elsewhere than where they were looked for, images are as good as gone.
     let is_storage = parent.split('.').next() == Some("storage");
-    if wrong_case || is_storage || schema::is_refused_at_or_below(&below(parent)) {
+    if wrong_case || is_storage || schema::matters_at_or_below(&below(parent)) {
         return Err(ConfigError::at(
             source,
             format_args!("{shown} is unknown: did you mean {meant}? Correct or remove it"),

@@ -48,7 +48,7 @@ pub(super) fn overlay(
 /// is `key`.
 fn set(node: &mut Node, key: &str, segments: &[&str], value: Node) -> Result<(), ConfigError> {
     let Some((segment, rest)) = segments.split_first() else {
-        if value.is_off() && !node.is_off() && schema::is_refused_at_or_below(key) {
+        if value.is_off() && !node.is_off() && schema::matters_at_or_below(key) {
             return Err(ConfigError::at(
                 &value.source,
                 format_args!(
@@ -57,6 +57,23 @@ fn set(node: &mut Node, key: &str, segments: &[&str], value: Node) -> Result<(),
                     node.source
                 ),
             ));
+        }
+        for gate in schema::GATES {
+            let on = |node: &Node, below| node.at(below).is_some_and(|node| !node.is_off());
+            if let Some(below) = gate
+                .strip_prefix(key)
+                .and_then(|gate| gate.strip_prefix('.'))
+                && on(node, below)
+                && !on(&value, below)
+            {
+                return Err(ConfigError::at(
+                    &value.source,
+                    format_args!(
+                        "would take away {gate} of {}: set the keys below {key} one by one",
+                        node.source
+                    ),
+                ));
+            }
         }
         *node = value;
         if schema::SHORT_FORMS.contains(&key) {
@@ -317,6 +334,14 @@ mod tests {
         ] {
             overlaid(file, &[(variable, "")]).expect_err(variable);
         }
+        let file = "http: {tls: {certificate: /x}}";
+        let error = overlaid(file, &[("REGISTRY_HTTP", "{addr: ':1'}")]).expect_err("plain HTTP");
+        assert_eq!(
+            error.to_string(),
+            "environment variable REGISTRY_HTTP: would take away http.tls of c.yml:1: set the \
+             keys below http one by one"
+        );
+        assert!(overlaid(file, &[("REGISTRY_HTTP", "{tls: {certificate: /y}}")]).is_ok());
         assert!(overlaid("log: {level: info}", &[("REGISTRY_LOG_LEVEL", "")]).is_ok());
     }
 

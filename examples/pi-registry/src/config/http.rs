@@ -11,6 +11,7 @@ use super::listen::{self, ListenAddr};
 use super::network::{self, Network};
 use super::node::{Node, Value};
 use super::read;
+use super::tls::Tls;
 use crate::response_headers::ResponseHeaders;
 
 /// The `http` section.
@@ -41,8 +42,10 @@ pub struct Http {
     /// `http.headers`: what is added to every response; a name may have
     /// several values. Default: none.
     pub headers: ResponseHeaders,
-    /// `http.http2.disabled`, inverted: whether HTTP/2 is offered. Default:
-    /// yes.
+    /// `http.tls`: the certificates. Default: none, plain HTTP.
+    pub tls: Option<Tls>,
+    /// `http.http2.disabled`, inverted: whether HTTP/2 is offered over TLS.
+    /// Default: yes.
     pub http2: bool,
     /// `http.h2c.enabled`: whether HTTP/2 is spoken without TLS with clients
     /// that start with it. Default: yes, since nobody does so by accident;
@@ -90,6 +93,7 @@ impl Http {
             host,
             prefix: prefix(root)?,
             headers: response_headers(root)?,
+            tls: Tls::read(root, warnings)?,
             http2,
             h2c: http2 && read::boolean(root, "http.h2c.enabled")?.unwrap_or(true),
             trusted_proxies: network::read(root, "http.trustedproxies")?,

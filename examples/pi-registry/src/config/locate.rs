@@ -65,19 +65,20 @@ pub(super) fn locate(
                         error.kind(),
                         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
                     ) => {}
-                Err(error) => return Err(unreadable(path, &error)),
+                Err(error) => return Err(unreadable("configuration", path, &error)),
             }
         }
         return Ok(None);
     };
-    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| unreadable("configuration", path, &error))?;
     Ok(Some(Found {
         path: path.to_owned(),
         text,
     }))
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
+pub(super) fn unreadable(what: &str, path: &Path, error: &io::Error) -> ConfigError {
     let advice = match error.kind() {
         io::ErrorKind::NotFound => "give the path of an existing file",
         io::ErrorKind::PermissionDenied => "make it readable for the user of this process",
@@ -87,7 +88,7 @@ fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
     };
     ConfigError::at(
         path.display(),
-        format_args!("cannot read the configuration: {error}: {advice}"),
+        format_args!("cannot read the {what}: {error}: {advice}"),
     )
 }
 

@@ -10,6 +10,7 @@
 //! is a warning, and a key whose ignoring would change what the registry does
 //! refuses the start.
 
+mod auth;
 mod check;
 mod document;
 mod duration;
@@ -31,11 +32,13 @@ mod service_link;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod yaml;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub use self::auth::{Auth, CertificateUser, Htpasswd, PolicyFile};
 pub use self::http::{Debug, Http};
 pub use self::log::{Log, LogFormat};
 pub use document::Document;
@@ -47,6 +50,7 @@ pub use locate::Search;
 pub use network::{Network, NetworkError};
 use node::Node;
 pub use storage::{Purge, Storage};
+pub use tls::Tls;
 
 /// What the registry is asked to do.
 #[derive(Clone, Debug)]
@@ -56,6 +60,8 @@ pub struct Config {
     pub http: Http,
     /// `storage`: where the content is.
     pub storage: Storage,
+    /// `auth`: who may in, and what they may do.
+    pub auth: Auth,
     /// `validation.disabled`, inverted: whether a manifest must find what it
     /// references. Default: yes.
     pub validation: bool,
@@ -101,8 +107,10 @@ impl Config {
     fn read(root: &Node, origin: Origin, mut warnings: Vec<String>) -> Result<Self, ConfigError> {
         let with_file = matches!(origin, Origin::File(_));
         read::parsed(root, "version", "0.1", |text| (text == "0.1").then_some(()))?;
+        let http = Http::read(root, with_file, &mut warnings)?;
         Ok(Self {
-            http: Http::read(root, with_file, &mut warnings)?,
+            auth: Auth::read(root, http.tls.as_ref())?,
+            http,
             storage: Storage::read(root, with_file)?,
             validation: validation(root, &mut warnings)?,
             limits: Limits::read(root)?,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::error::ConfigError;
 use super::node::{Node, Value};
+use super::read;
 
 /// A range of addresses, as `10.0.0.0/8` or `fd00::/8` writes it.
 ///
@@ -108,25 +109,16 @@ impl fmt::Display for Network {
 /// A list of networks, or a text of several with commas between.
 pub(super) fn read(root: &Node, key: &str) -> Result<Vec<Network>, ConfigError> {
     const EXPECTED: &str = "a list of networks such as 10.0.0.0/8, or addresses";
-    let Some(node) = root.at(key) else {
+    let is_list = matches!(root.at(key).map(|node| &node.value), Some(Value::List(_)));
+    let texts = read::texts(root, key, EXPECTED)?;
+    if texts.is_empty() && !is_list {
         return Ok(PRIVATE.to_vec());
-    };
-    let parse = |text: &str, node| {
-        let network = text.trim().parse();
+    }
+    let parse = |(text, node): (&str, &Node)| {
+        let network = text.parse();
         network.map_err(|NetworkError| ConfigError::value(key, node, EXPECTED))
     };
-    match &node.value {
-        Value::Scalar(text) if text.is_empty() => Ok(PRIVATE.to_vec()),
-        Value::Scalar(text) => text.split(',').map(|text| parse(text, node)).collect(),
-        Value::List(items) => items
-            .iter()
-            .map(|item| match &item.value {
-                Value::Scalar(text) => parse(text, item),
-                _ => Err(ConfigError::value(key, item, EXPECTED)),
-            })
-            .collect(),
-        Value::Map(_) | Value::Null => Err(ConfigError::value(key, node, EXPECTED)),
-    }
+    texts.into_iter().map(parse).collect()
 }
 
 #[cfg(test)]

@@ -76,6 +76,11 @@ impl Node {
     /// The node at a dotted key such as `health.file[0].interval`; `None` also
     /// when it is null, which YAML writes for "nothing here".
     pub(super) fn at(&self, key: &str) -> Option<&Self> {
+        self.named(key).filter(|node| node.value != Value::Null)
+    }
+
+    /// The node of a key that was written, with a value or without.
+    pub(super) fn named(&self, key: &str) -> Option<&Self> {
         let mut node = self;
         for segment in key.split('.') {
             let indexed = segment
@@ -86,7 +91,7 @@ impl Node {
                 None => node.child(segment)?,
             };
         }
-        (node.value != Value::Null).then_some(node)
+        Some(node)
     }
 
     /// Whether leaving this out would change nothing: null, an empty text,

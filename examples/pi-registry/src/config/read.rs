@@ -38,6 +38,39 @@ pub(super) fn parsed<T>(
     }
 }
 
+/// The texts of a list, or those of one text with commas between; absent, null
+/// and empty are all empty.
+pub(super) fn texts<'a>(
+    root: &'a Node,
+    key: &str,
+    expected: &str,
+) -> Result<Vec<(&'a str, &'a Node)>, ConfigError> {
+    match root.at(key) {
+        Some(node) => items(key, node, expected),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The same of a node that is at hand.
+pub(super) fn items<'a>(
+    key: &str,
+    node: &'a Node,
+    expected: &str,
+) -> Result<Vec<(&'a str, &'a Node)>, ConfigError> {
+    match &node.value {
+        Value::Scalar(text) if text.is_empty() => Ok(Vec::new()),
+        Value::Scalar(text) => Ok(text.split(',').map(|text| (text.trim(), node)).collect()),
+        Value::List(items) => items
+            .iter()
+            .map(|item| match &item.value {
+                Value::Scalar(text) => Ok((text.trim(), item)),
+                _ => Err(ConfigError::value(key, item, expected)),
+            })
+            .collect(),
+        Value::Map(_) | Value::Null => Err(ConfigError::value(key, node, expected)),
+    }
+}
+
 /// A truth value, quoted or not, in the words of YAML 1.1 as well.
 pub(super) fn boolean(root: &Node, key: &str) -> Result<Option<bool>, ConfigError> {
     parsed(root, key, "true or false", |text| {

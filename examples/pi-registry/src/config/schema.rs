@@ -26,7 +26,17 @@ pub(super) enum Support {
 /// for every item of a list.
 const KEYS: &[(&str, Support)] = &[
     ("auth", RefusedIfPresent),
+    ("auth.anonymous", Used),
+    ("auth.clientcertificate.user", Used),
+    ("auth.htpasswd.path", Used),
+    ("auth.htpasswd.realm", Used),
     ("auth.none", Used),
+    ("auth.policy.groups", Used),
+    ("auth.policy.path", Used),
+    ("auth.policy.rules", Used),
+    ("auth.policy.rules[].actions", Used),
+    ("auth.policy.rules[].repositories", Used),
+    ("auth.policy.rules[].who", Used),
     ("catalog.maxentries", Used),
     (
         "compatibility",
@@ -63,7 +73,14 @@ const KEYS: &[(&str, Support)] = &[
     ("http.prefix", Used),
     ("http.relativeurls", Used),
     ("http.secret", Ignored("uploads carry no signed state")),
-    ("http.tls", Refused),
+    ("http.tls.certificate", Used),
+    ("http.tls.ciphersuites", Used),
+    ("http.tls.clientauth", Used),
+    ("http.tls.clientcas", Used),
+    ("http.tls.key", Used),
+    ("http.tls.letsencrypt", Refused),
+    ("http.tls.minimumtls", Used),
+    ("http.tls.publishca", Used),
     ("http.trustedproxies", Used),
     ("log.accesslog.disabled", Used),
     ("log.fields", Used),
@@ -110,6 +127,9 @@ const KEYS: &[(&str, Support)] = &[
 /// Keys whose value may be the bare name of one child: `storage: filesystem`.
 pub(super) const SHORT_FORMS: &[&str] = &["auth", "storage"];
 
+/// Who gets in, and who listens on the way.
+pub(super) const GATES: &[&str] = &["auth", "http.tls"];
+
 /// Children of `storage` that are not the name of a driver.
 pub(super) const STORAGE_OPTIONS: &[&str] = &["cache", "delete", "maintenance", "redirect", "tag"];
 
@@ -139,14 +159,26 @@ pub(super) fn has_children(key: &str) -> bool {
     children(key).next().is_some()
 }
 
-/// Whether leaving out what stands at `key` could change what the registry does.
+/// Whether a key that is refused stands at `key` or below.
 pub(super) fn is_refused_at_or_below(key: &str) -> bool {
-    KEYS.iter().any(|(name, support)| {
-        let below = name
-            .strip_prefix(key)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        below && matches!(support, Refused | RefusedIfPresent)
-    })
+    at_or_below(key).any(|(_, support)| matches!(support, Refused | RefusedIfPresent))
+}
+
+/// Whether leaving out what stands at `key` could open the registry, or change
+/// what it does.
+pub(super) fn matters_at_or_below(key: &str) -> bool {
+    let is_gate = |name| GATES.iter().any(|gate| is_at_or_below(gate, name));
+    is_refused_at_or_below(key) || at_or_below(key).any(|(name, _)| is_gate(name))
+}
+
+fn at_or_below(key: &str) -> impl Iterator<Item = (&'static str, Support)> {
+    let entries = KEYS.iter().copied();
+    entries.filter(move |(name, _)| is_at_or_below(key, name))
+}
+
+fn is_at_or_below(key: &str, name: &str) -> bool {
+    name.strip_prefix(key)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The names one level below `key`; a name may come more than once.

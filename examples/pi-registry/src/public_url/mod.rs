@@ -27,12 +27,14 @@ mod tests;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri, header};
 use registry_spec::{BaseUrl, Body, Error, ErrorCode};
+use registry_tls::HostName;
 
 use crate::config;
 use crate::filter::Filter;
 use crate::proxies::{Proxies, forwarded};
+use crate::serve::Transport;
 use host::Host;
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -74,8 +76,6 @@ impl PublicUrls {
 
     /// The absolute URL, if there is enough to tell it.
     fn absolute<B>(&self, request: &Request<B>, trusted: bool, prefix: &str) -> Option<BaseUrl> {
-        /// What this listener speaks.
-        const LISTENER: Scheme = Scheme::Http;
         if self.host.is_some() {
             return self.host.clone();
         }
@@ -85,12 +85,8 @@ impl PublicUrls {
         } else {
             Told::default()
         };
-        let scheme = told.scheme.unwrap_or(LISTENER);
-        let host = told.host.or_else(|| {
-            // HTTP/2 has it in the request's address.
-            let authority = request.uri().authority().map(|a| Cow::Borrowed(a.as_str()));
-            authority.or_else(|| Some(Cow::Borrowed(headers.get(header::HOST)?.to_str().ok()?)))
-        })?;
+        let scheme = told.scheme.unwrap_or_else(|| Scheme::of(request));
+        let host = told.host.or_else(|| asked(request).map(Cow::Borrowed))?;
         let host = Host::parse(&host)?;
         let scheme_text = scheme.as_str();
         // The scheme's own port adds nothing, and the other scheme's is what
@@ -103,6 +99,27 @@ impl PublicUrls {
         };
         url.parse().ok()
     }
+}
+
+/// The host and port that a request is for, if it names them well.
+#[must_use]
+pub fn host<B>(request: &Request<B>) -> Option<&str> {
+    Host::parse(asked(request)?).map(|host| host.text)
+}
+
+/// The host of a URL, without its port.
+pub(crate) fn host_of(url: &BaseUrl) -> Option<HostName> {
+    let url: Uri = url.as_str().parse().ok()?;
+    url.host()?.parse().ok()
+}
+
+fn asked<B>(request: &Request<B>) -> Option<&str> {
+    // HTTP/2 has it in the request's address.
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    authority.or_else(|| request.headers().get(header::HOST)?.to_str().ok())
 }
 
 impl Filter for PublicUrls {
@@ -149,6 +166,14 @@ enum Scheme {
 }
 
 impl Scheme {
+    /// What the listener speaks.
+    fn of<B>(request: &Request<B>) -> Self {
+        match request.extensions().get() {
+            Some(Transport::Tls) => Self::Https,
+            _ => Self::Http,
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         if text.eq_ignore_ascii_case("https") {
             Some(Self::Https)

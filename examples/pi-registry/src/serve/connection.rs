@@ -16,17 +16,20 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use registry_spec::BoxError;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tower_service::Service;
 
 use super::body::{Lingers, RequestBody, ResponseBody};
 use super::meter::{Exchange, Meter, Metered, Verdict};
+use super::tls::{Opened, Transport};
 
 /// How long a peer may be silent. Nothing limits how long a transfer takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
+    /// A TLS handshake as a whole, from the connection on. Default: 10 s, as
+    /// long as Go's clients wait for it.
+    pub handshake: Duration,
     /// A connection without a request, and a request's head from its first
     /// chance on. Default: 120 s. It must be longer than a proxy in front
     /// keeps its own idle connections (90 s in Traefik and Go, 60 s in nginx
@@ -53,6 +56,7 @@ impl Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            handshake: Duration::from_secs(10),
             idle: Duration::from_secs(120),
             stall: Duration::from_secs(300),
         }
@@ -66,7 +70,8 @@ pub struct Options {
     /// How long a peer may be silent.
     pub timeouts: Timeouts,
     /// Whether HTTP/2 is spoken with clients that start with it, without TLS
-    /// or an upgrade. Default: yes.
+    /// or an upgrade. Default: yes. Over TLS, what the configuration of it
+    /// offers is spoken.
     pub h2c: bool,
     /// Most connections at once; the others wait. Default: 8192, and never
     /// more than half of the files that may be open. Each costs its buffers
@@ -105,49 +110,68 @@ impl fmt::Display for Peer {
     }
 }
 
-/// How hyper is to talk.
-pub(super) fn protocol(options: &Options) -> Builder<TokioExecutor> {
-    const KIB: usize = 1024;
-    const MIB: u32 = 1024 * 1024;
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        // hyper starts this clock when the previous response is done, so it
-        // is the keep-alive time too and must not be shorter than `idle`.
-        .header_read_timeout(options.timeouts.idle)
-        // Bounds a request's head, and the memory of a connection: hyper
-        // keeps one such buffer for each direction.
-        .max_buf_size(64 * KIB);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        // The protocol's default of 64 KiB holds an upload to 64 KiB in each
-        // round trip.
-        .initial_stream_window_size(MIB)
-        .initial_connection_window_size(4 * MIB)
-        // hyper takes one chunk of each response before it knows whether the
-        // client makes room for it, so streams cost memory even when stalled.
-        .max_concurrent_streams(16)
-        .max_header_list_size(64 * KIB as u32)
-        .max_send_buf_size(16 * KIB);
-    if options.h2c {
-        builder
-    } else {
-        builder.http1_only()
+/// How hyper is to talk, and for how long.
+pub(super) struct Protocols {
+    both: Builder<TokioExecutor>,
+    http1: Builder<TokioExecutor>,
+    /// Whether both are spoken without TLS.
+    h2c: bool,
+    pub(super) timeouts: Timeouts,
+}
+
+impl Protocols {
+    pub(super) fn new(options: &Options) -> Self {
+        const KIB: usize = 1024;
+        const MIB: u32 = 1024 * 1024;
+        let mut both = Builder::new(TokioExecutor::new());
+        both.http1()
+            .timer(TokioTimer::new())
+            // hyper starts this clock when the previous response is done, so
+            // it is the keep-alive time too and must not be shorter than
+            // `idle`.
+            .header_read_timeout(options.timeouts.idle)
+            // Bounds a request's head, and the memory of a connection: hyper
+            // keeps one such buffer for each direction.
+            .max_buf_size(64 * KIB);
+        both.http2()
+            .timer(TokioTimer::new())
+            // The protocol's default of 64 KiB holds an upload to 64 KiB in
+            // each round trip.
+            .initial_stream_window_size(MIB)
+            .initial_connection_window_size(4 * MIB)
+            // hyper takes one chunk of each response before it knows whether
+            // the client makes room for it, so streams cost memory even when
+            // stalled.
+            .max_concurrent_streams(16)
+            .max_header_list_size(64 * KIB as u32)
+            .max_send_buf_size(16 * KIB);
+        Self {
+            http1: both.clone().http1_only(),
+            both,
+            h2c: options.h2c,
+            timeouts: options.timeouts,
+        }
+    }
+
+    /// Over TLS a client speaks HTTP/2 only where that was agreed on; without,
+    /// it just begins.
+    const fn on(&self, opened: &Opened) -> &Builder<TokioExecutor> {
+        let both = match opened.transport {
+            Transport::Tls => opened.h2,
+            Transport::Plain | Transport::PlainInsteadOfTls => self.h2c,
+        };
+        if both { &self.both } else { &self.http1 }
     }
 }
 
 /// Serves one connection until it ends, stalls, or drains after `stopping`.
-pub(super) async fn run<I, S, B>(
-    io: I,
+pub(super) async fn run<S, B>(
+    opened: Opened,
     peer: Peer,
     service: S,
-    builder: Arc<Builder<TokioExecutor>>,
-    timeouts: Timeouts,
+    protocols: &Protocols,
     mut stopping: watch::Receiver<bool>,
 ) where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send
@@ -156,6 +180,14 @@ pub(super) async fn run<I, S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    let builder = protocols.on(&opened);
+    let Opened {
+        io,
+        transport,
+        client,
+        ..
+    } = opened;
+    let timeouts = protocols.timeouts;
     let meter = Arc::new(Meter::new());
     let io = TokioIo::new(Metered::new(io, Arc::clone(&meter)));
     let exchanges = Arc::clone(&meter);
@@ -170,7 +202,12 @@ pub(super) async fn run<I, S, B>(
             Lingers::Always
         };
         let mut request = request.map(|body| RequestBody::new(body, timeouts.stall, lingers));
-        request.extensions_mut().insert(peer);
+        let extensions = request.extensions_mut();
+        extensions.insert(peer);
+        extensions.insert(transport);
+        if let Some(client) = &client {
+            extensions.insert(client.clone());
+        }
         let mut service = service.clone();
         async move {
             poll_fn(|cx| service.poll_ready(cx)).await?;

@@ -24,7 +24,7 @@ enum Kind {
     Unix(UnixSocket),
 }
 
-/// Where a [`Listener`] is found. Prints as an address to open.
+/// Where a [`Listener`] is found. Prints as an address without a scheme.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Bound {
@@ -37,7 +37,7 @@ pub enum Bound {
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(addr) => write!(f, "http://{addr}"),
+            Self::Tcp(addr) => addr.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

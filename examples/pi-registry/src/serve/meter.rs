@@ -196,6 +196,7 @@ mod tests {
     use super::*;
 
     const TIMEOUTS: Timeouts = Timeouts {
+        handshake: Duration::from_secs(1),
         idle: Duration::from_secs(10),
         stall: Duration::from_secs(60),
     };

@@ -3,6 +3,7 @@
 //!
 //! | limit | value | why |
 //! |---|---|---|
+//! | TLS handshake, from the connection on | 10 s | whoever stalls holds nothing up but itself |
 //! | idle connection, request head | 120 s | longer than proxies in front keep theirs |
 //! | silence in a body, either way | 5 min | a transfer may take hours, but must move |
 //! | HTTP/1 head and buffers | 64 KiB each way | memory per connection is a constant |
@@ -20,6 +21,7 @@ mod listener;
 mod meter;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod unix;
 
 use std::convert::Infallible;
@@ -32,6 +34,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use registry_spec::BoxError;
+use registry_tls::Reloading;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tower_service::Service;
@@ -42,7 +45,9 @@ pub use bind::{BindError, bind};
 pub use body::{BodyIdle, RequestBody};
 pub use connection::{Options, Peer, Timeouts};
 pub use listener::{Bound, Listener};
+pub use tls::Transport;
 
+use connection::Protocols;
 use listener::Io;
 
 /// How long to rest after the system refused a connection, for want of file
@@ -52,12 +57,14 @@ const ACCEPT_REST: Duration = Duration::from_secs(1);
 /// How long to wait for connections that are cut.
 const CUT: Duration = Duration::from_secs(1);
 
-/// Serves until `stop`, then lets what is in flight finish, until `give_up`.
+/// Serves until `stop`, then lets what is in flight finish, until `give_up`:
+/// over TLS where there is a certificate.
 ///
 /// Connections without a request are closed at once. Returns how many were cut
 /// in the end.
 pub async fn serve<S, B>(
     listener: Listener,
+    tls: Option<Arc<Reloading>>,
     service: S,
     options: Options,
     stop: impl Future<Output = ()>,
@@ -72,7 +79,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let builder = Arc::new(connection::protocol(&options));
+    let protocols = Arc::new(Protocols::new(&options));
     let (stopping, watch_stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let most = options.connections.min(open_files::limit() / 2);
@@ -82,14 +89,20 @@ where
             () = &mut stop => break,
             // The others wait in the listener's queue.
             (stream, peer) = accept(&listener), if connections.len() < most => {
-                connections.spawn(connection::run(
-                    stream,
-                    peer,
-                    service.clone(),
-                    Arc::clone(&builder),
-                    options.timeouts,
-                    watch_stopping.clone(),
-                ));
+                let tls = tls.clone();
+                let service = service.clone();
+                let protocols = Arc::clone(&protocols);
+                let mut stopping = watch_stopping.clone();
+                let limit = protocols.timeouts.handshake;
+                connections.spawn(async move {
+                    let opened = tokio::select! {
+                        opened = tls::open(stream, peer, tls.as_deref(), limit) => opened,
+                        _ = stopping.wait_for(|&stop| stop) => None,
+                    };
+                    if let Some(opened) = opened {
+                        connection::run(opened, peer, service, &protocols, stopping).await;
+                    }
+                });
             }
             Some(ended) = connections.join_next() => report(ended),
         }

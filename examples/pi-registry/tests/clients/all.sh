@@ -3,7 +3,8 @@
 #
 #   all.sh            everything; see lib.sh for the variables that choose the program under test
 #   all.sh tools      only installs what the scripts need
-#   all.sh NAME...    only these: conformance clients crash storage_faults memory both_ways behind_proxy stories many
+#   all.sh NAME...    only these: conformance clients crash storage_faults memory both_ways behind_proxy stories
+#                     tls tls_clients many
 #
 # many.sh gets small numbers here, unless CI_EXTRA is set or they are given.
 set -euo pipefail
@@ -13,12 +14,12 @@ if [[ ${1:-} == tools ]]; then
     # shellcheck source=lib.sh
     source ./lib.sh
     need curl jq ss openssl tar gzip mount docker dockerd containerd ctr podman skopeo conformance crane \
-        docker-registry nginx htpasswd ip unshare nsenter setpriv perl
+        docker-registry nginx htpasswd ip unshare nsenter setpriv perl update-ca-certificates
     exit 0
 fi
 
 scripts=("$@")
-((${#scripts[@]})) || scripts=(conformance clients crash storage_faults memory both_ways behind_proxy stories many)
+((${#scripts[@]})) || scripts=(conformance clients crash storage_faults memory both_ways behind_proxy stories tls tls_clients many)
 [[ -n ${CI_EXTRA:-} ]] || export MANY_TAGS=${MANY_TAGS:-2000} MANY_REPOSITORIES=${MANY_REPOSITORIES:-500}
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT

@@ -21,17 +21,17 @@ refused() {
     ((status != 0 && status != 124)) || { echo "not refused (status $status): $*" && return 1; }
 }
 
-# engine_prefix: words before the engines' own commands, for an engine in namespaces of its own.
+# Words before the commands of engines and clients, for those in namespaces of their own. docker's client only asks its engine.
 ENGINE_PREFIX=()
 
 docker_() { timeout 300 docker -H "unix://$WORK/docker.sock" "$@"; }
 podman_() {
-    timeout 300 podman --root "$WORK/podman" --runroot "$WORK/podman-run" --tmpdir "$WORK/podman-tmp" --storage-driver vfs \
-        --cgroup-manager cgroupfs --events-backend none "$@"
+    timeout 300 "${ENGINE_PREFIX[@]}" podman --root "$WORK/podman" --runroot "$WORK/podman-run" --tmpdir "$WORK/podman-tmp" \
+        --storage-driver vfs --cgroup-manager cgroupfs --events-backend none "$@"
 }
-skopeo_() { timeout 300 skopeo --insecure-policy "$@"; }
-crane_() { timeout 300 crane "$@"; }
-ctr_() { timeout 300 ctr -a "$WORK/containerd.sock" -n clients "$@"; }
+skopeo_() { timeout 300 "${ENGINE_PREFIX[@]}" skopeo --insecure-policy "$@"; }
+crane_() { timeout 300 "${ENGINE_PREFIX[@]}" crane "$@"; }
+ctr_() { timeout 300 "${ENGINE_PREFIX[@]}" ctr -a "$WORK/containerd.sock" -n clients "$@"; }
 
 # Also dockerd's, which is why it may run already.
 containerd_start() {
@@ -66,6 +66,13 @@ docker_start() {
     await docker "$WORK/dockerd.log" docker_ info
 }
 
+# What is left of dockerd and its containerd, so that both can be started anew.
+docker_stop() {
+    end "$(cat "$WORK/docker.pid")"
+    end "$CONTAINERD_PID"
+    rm -rf "$WORK"/{docker,docker-exec,containerd,containerd-state,containerd.sock,docker.sock}
+}
+
 docker_clean() {
     local ids
     mapfile -t ids < <(docker_ image ls -aq --no-trunc | sort -u)
@@ -81,4 +88,45 @@ archive() {
     local file=$1.tar
     [[ -e $file ]] || skopeo_ copy -q "oci:$1:latest" "docker-archive:$file:$2" >&2
     echo "$file"
+}
+
+# --- a machine of their own -----------------------------------------------------------------------------------------------
+
+# Not in 127.0.0.0/8, where docker asks for nothing.
+MACHINE_ADDRESS=192.168.0.201
+
+# machine_start NAME...: a network whose one address has these names, an /etc (a copy), an /usr/local/share/ca-certificates,
+# and an empty /var/lib with registry in it. Engines that are started afterwards are there. Needs root.
+machine_start() {
+    local name
+    need unshare nsenter ip mount
+    MACHINE_DIR=$(mktemp -d "$WORK/machine.XXXXXX")
+    mkdir "$MACHINE_DIR"/{data,authorities}
+    cp -a /etc "$MACHINE_DIR/etc"
+    rm -rf "$MACHINE_DIR"/etc/{docker,containerd,containers}/certs.d
+    echo '127.0.0.1 localhost' >"$MACHINE_DIR/etc/hosts"
+    for name in "$@"; do echo "$MACHINE_ADDRESS $name" >>"$MACHINE_DIR/etc/hosts"; done
+    rm -f "$MACHINE_DIR/etc/nsswitch.conf"
+    echo 'hosts: files' >"$MACHINE_DIR/etc/nsswitch.conf"
+    unshare --net --mount sleep infinity &
+    MACHINE=$!
+    STARTED_PIDS+=("$MACHINE")
+    await machine /dev/null sh -c "[ \$(readlink /proc/$MACHINE/ns/net) != \$(readlink /proc/self/ns/net) ]"
+    ENGINE_PREFIX=(nsenter -t "$MACHINE" -n -m)
+    # shellcheck disable=SC2016 # the inner shell's
+    on_machine sh -euc '
+        ip link set lo up
+        ip address add "$2/32" dev lo
+        mount --bind "$1/etc" /etc
+        mount --bind "$1/authorities" /usr/local/share/ca-certificates
+        mount -t tmpfs -o mode=755 tmpfs /var/lib
+        mkdir /var/lib/registry
+        mount --bind "$1/data" /var/lib/registry' sh "$MACHINE_DIR" "$MACHINE_ADDRESS"
+}
+
+on_machine() { "${ENGINE_PREFIX[@]}" "$@"; }
+
+machine_stop() {
+    end "$MACHINE"
+    ENGINE_PREFIX=()
 }

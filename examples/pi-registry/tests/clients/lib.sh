@@ -37,6 +37,9 @@ REGISTRY_PID=
 REGISTRY_PORT=
 HOST=
 DATA=
+# How the registry is reached, and what answers 200 once it has started. curl finds a CA by CURL_CA_BUNDLE.
+SCHEME=http
+PING=/v2/
 
 # --- ending -----------------------------------------------------------------------------------------------------------
 
@@ -77,7 +80,7 @@ die() {
 # --- tools ------------------------------------------------------------------------------------------------------------
 
 # Debian's names of what a command comes from, where they differ from the command.
-declare -A DEBIAN_PACKAGE=([docker]=docker.io [dockerd]=docker.io [ctr]=containerd [ss]=iproute2 [mount]=mount [tar]=tar
+declare -A DEBIAN_PACKAGE=([docker]=docker.io [dockerd]=docker.io [ctr]=containerd [ss]=iproute2 [mount]=mount [tar]=tar [update-ca-certificates]=ca-certificates
     [ip]=iproute2 [nginx]=nginx-light [htpasswd]=apache2-utils [unshare]=util-linux [nsenter]=util-linux [setpriv]=util-linux)
 
 # need COMMAND...: installs what is missing; a tool that cannot be had ends the run, it never counts as passed.
@@ -170,7 +173,7 @@ registry_start() {
     REGISTRY_PID=$!
     STARTED_PIDS+=("$REGISTRY_PID")
     for ((i = 0; i < 150; i++)); do
-        curl -fs -o "$WORK/ping" "http://$HOST/v2/" && return 0
+        curl -fsk -o "$WORK/ping" "$SCHEME://$HOST$PING" && return 0
         kill -0 "$REGISTRY_PID" 2>/dev/null || break
         sleep 0.1
     done
@@ -263,9 +266,9 @@ digest_of() { sha256sum "$1" | sed 's/^\([0-9a-f]*\).*/sha256:\1/'; }
 # upload_url REPOSITORY: opens an upload and prints its absolute URL, whether the server's Location is relative or not.
 upload_url() {
     local location
-    location=$(curl -fsS -o /dev/null -D - -X POST -H 'Content-Length: 0' "http://$HOST/v2/$1/blobs/uploads/" |
+    location=$(curl -fsS -o /dev/null -D - -X POST -H 'Content-Length: 0' "$SCHEME://$HOST/v2/$1/blobs/uploads/" |
         tr -d '\r' | sed -n 's/^location: //Ip')
-    [[ $location == /* ]] && location=http://$HOST$location
+    [[ $location == /* ]] && location=$SCHEME://$HOST$location
     echo "$location"
 }
 
@@ -284,7 +287,7 @@ push_blob() {
 # put_manifest REPOSITORY REFERENCE FILE: prints the status.
 put_manifest() {
     curl -s -o "${BODY_FILE:-/dev/null}" -w '%{http_code}' -X PUT \
-        -H "Content-Type: $(jq -r .mediaType "$3")" --data-binary "@$3" "http://$HOST/v2/$1/manifests/$2" || true
+        -H "Content-Type: $(jq -r .mediaType "$3")" --data-binary "@$3" "$SCHEME://$HOST/v2/$1/manifests/$2" || true
 }
 
 # --- test content -----------------------------------------------------------------------------------------------------

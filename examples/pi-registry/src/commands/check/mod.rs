@@ -3,12 +3,14 @@
 //! | looked at | `error` | `warning` |
 //! |---|---|---|
 //! | configuration | does not start | a key without effect |
+//! | `auth.htpasswd.path` | missing, or with a bad line | no users, one user twice |
 //! | storage | cannot be read, written, renamed or synced | in memory, in the container's own layer, nearly full |
 //! | `http.addr`, `http.debug.addr` | cannot be listened on | |
+//! | certificates of `http.tls` | cannot be used, or clients refuse them | some clients refuse them, or all will soon |
 //!
-//! One line each, `ok`, `warning` or `error` first. A missing root directory
-//! is made, as by a start.
+//! A missing root directory is made, as by a start.
 
+pub(super) mod certificates;
 mod disk;
 mod mount;
 mod probe;
@@ -17,37 +19,13 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{complain, print};
+use registry_auth::htpasswd::Htpasswd;
+
+use super::report::Report;
 use crate::cli::Place;
-use crate::config::{Config, Document, ListenAddr, Origin};
+use crate::config::{self, Config, Document, ListenAddr, Origin};
+use crate::logging::chain;
 use crate::serve;
-
-/// What was found, line by line.
-#[derive(Debug, Default)]
-struct Report {
-    lines: Vec<String>,
-    errors: usize,
-}
-
-impl Report {
-    fn line(&mut self, word: &str, what: &str, text: &str) {
-        let line = format!("{word}: {what}: {text}");
-        self.lines.push(line.replace(char::is_control, " "));
-    }
-
-    fn ok(&mut self, what: &str, text: &str) {
-        self.line("ok", what, text);
-    }
-
-    fn warning(&mut self, what: &str, text: &str) {
-        self.line("warning", what, text);
-    }
-
-    fn error(&mut self, what: &str, text: &str) {
-        self.errors += 1;
-        self.line("error", what, text);
-    }
-}
 
 /// Looks at everything and prints it; 0 unless there is an error.
 pub(crate) fn run(place: &Place) -> ExitCode {
@@ -57,16 +35,7 @@ pub(crate) fn run(place: &Place) -> ExitCode {
         Ok(config) => look(&config, &mut report),
         Err(error) => report.error("configuration", &error.to_string()),
     }
-    report.lines.push(String::new());
-    if let Err(error) = print(&report.lines.join("\n")) {
-        complain(format_args!("cannot print the report: {error}"));
-        return ExitCode::FAILURE;
-    }
-    if report.errors > 0 {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    }
+    report.print()
 }
 
 fn look(config: &Config, report: &mut Report) {
@@ -77,6 +46,9 @@ fn look(config: &Config, report: &mut Report) {
     }
     for warning in &config.warnings {
         report.warning("configuration", warning);
+    }
+    if let Some(htpasswd) = &config.auth.htpasswd {
+        users(htpasswd, report);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -92,6 +64,21 @@ fn look(config: &Config, report: &mut Report) {
             address("http.debug.addr", &debug.addr, report).await;
         }
     });
+    certificates::configured(&config.http, &[], report);
+}
+
+fn users(htpasswd: &config::Htpasswd, report: &mut Report) {
+    const KEY: &str = "auth.htpasswd.path";
+    match Htpasswd::load(&htpasswd.path, &htpasswd.realm) {
+        Ok(users) => {
+            for warning in users.warnings() {
+                report.warning(KEY, &warning.to_string());
+            }
+            let (path, count) = (users.path().display(), users.user_count());
+            report.ok(KEY, &format!("{path} has {count} users"));
+        }
+        Err(error) => report.error(KEY, &chain(&error)),
+    }
 }
 
 async fn address(key: &'static str, addr: &ListenAddr, report: &mut Report) {
@@ -185,5 +172,32 @@ mod tests {
         let addr = taken.local_addr().expect("bound").to_string();
         let line = found(addr.parse().expect("valid")).await;
         assert_eq!(line.matches("Address already in use").count(), 1, "{line}");
+    }
+
+    #[test]
+    fn a_file_of_users_is_read_as_a_start_would() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("htpasswd");
+        let (config, file) = (dir.path().join("c.yml"), path.display());
+        std::fs::write(
+            &config,
+            format!("version: 0.1\nauth: {{htpasswd: {{path: {file}}}}}\n"),
+        )
+        .expect("written");
+        let config = Config::load(Some(&config), []).expect("valid");
+        let auth = config.auth.htpasswd.expect("asked for");
+        let found = || {
+            let mut report = Report::default();
+            users(&auth, &mut report);
+            report.text()
+        };
+        assert!(found().starts_with("error: auth.htpasswd.path: "));
+        let line = registry_auth::htpasswd::entry("ann", "secret", 4).expect("a line");
+        std::fs::write(&path, line).expect("written");
+        let text = found();
+        assert!(
+            text.ends_with(&format!("ok: auth.htpasswd.path: {file} has 1 users\n")),
+            "{text}"
+        );
     }
 }

@@ -240,6 +240,37 @@ fn every_error_names_place_key_value_and_what_is_expected() {
             "storage.maintenance.uploadpurging.age is \"1s\": expected at least 1m",
         ),
         (
+            "auth: htpasswd",
+            "auth.htpasswd.path is missing: give the path of a file of users, which is made with: \
+             pi-registry user add --file FILE NAME",
+        ),
+        (
+            "auth: {htpasswd: {realm: a, path: ''}}",
+            "auth.htpasswd.path is missing: give the path of a file of users, which is made with: \
+             pi-registry user add --file FILE NAME",
+        ),
+        (
+            "auth: {htpasswd: {path: [a]}}",
+            "auth.htpasswd.path is a list: expected the path of an htpasswd file",
+        ),
+        (
+            "auth: {htpasswd: {path: a, realm: 'a\"b'}}",
+            "auth.htpasswd.realm is \"a\\\"b\": expected a text without quotes, backslashes and \
+             control characters",
+        ),
+        (
+            "auth: {htpasswd: a}",
+            "auth.htpasswd is \"a\": expected a map of keys",
+        ),
+        (
+            "auth: {htpasswd: {path: a}, none: }",
+            "auth has two ways to sign in, htpasswd and none: expected one: remove the other",
+        ),
+        (
+            "auth: {none: false}",
+            "auth.none is \"false\": expected nothing, or another way to sign in",
+        ),
+        (
             "auht: {htpasswd: {}}",
             "auht is unknown: did you mean auth? Correct or remove it",
         ),
@@ -261,10 +292,14 @@ fn every_error_names_place_key_value_and_what_is_expected() {
 #[test]
 fn what_would_change_the_registry_is_refused_by_name() {
     for (text, key) in [
-        ("auth: htpasswd", "auth.htpasswd"),
         ("auth: {token: {realm: x}}", "auth.token"),
+        ("auth: {htpasswd: {path: a}, token: {}}", "auth.token"),
+        ("auth: {htpasswd: {paths: a}}", "auth.htpasswd.paths"),
         ("auth: {silly: }", "auth.silly"),
-        ("http: {tls: {certificate: /x}}", "http.tls"),
+        (
+            "http: {tls: {letsencrypt: {email: a@b.example}}}",
+            "http.tls.letsencrypt",
+        ),
         ("proxy: {remoteurl: 'https://x'}", "proxy"),
         ("notifications: {endpoints: [{name: a}]}", "notifications"),
         ("middleware: {registry: [{name: a}]}", "middleware"),
@@ -288,9 +323,69 @@ fn what_would_change_the_registry_is_refused_by_name() {
         );
         assert_eq!(error, expected, "{text}");
     }
-    let error = load("", &[("REGISTRY_AUTH", "htpasswd")]).expect_err("auth");
+    let error = load("", &[("REGISTRY_AUTH", "token")]).expect_err("auth");
     assert!(
-        error.starts_with("environment variable REGISTRY_AUTH: auth.htpasswd is not supported yet"),
+        error.starts_with("environment variable REGISTRY_AUTH: auth.token is not supported yet"),
+        "{error}"
+    );
+}
+
+#[test]
+fn tls_is_all_or_nothing() {
+    let files = "certificate: /c, key: /k";
+    for (text, expected) in [
+        ("{}", "http.tls has no certificate and no key"),
+        (
+            "{minimumtls: tls1.3}",
+            "http.tls has no certificate and no key",
+        ),
+        (
+            "{certificate: '', key: ''}",
+            "http.tls has no certificate and no key",
+        ),
+        (
+            "{certificate: /x}",
+            "http.tls has no key, only a certificate",
+        ),
+        ("{key: /x}", "http.tls has no certificate, only a key"),
+        (
+            "{certificate: [/x], key: /k}",
+            "http.tls.certificate is a list",
+        ),
+        (
+            "{FILES, minimumtls: tls1.4}",
+            "http.tls.minimumtls is \"tls1.4\": expected tls1.2 or tls1.3",
+        ),
+        (
+            "{FILES, ciphersuites: [TLS_NONE]}",
+            "http.tls.ciphersuites: unknown cipher suite \"TLS_NONE\": use names out of TLS_",
+        ),
+        (
+            "{FILES, ciphersuites: [TLS_RSA_WITH_RC4_128_SHA]}",
+            "http.tls.ciphersuites: none of the cipher suites TLS_RSA_WITH_RC4_128_SHA is offered",
+        ),
+        (
+            "{FILES, clientauth: always}",
+            "http.tls.clientauth is \"always\": expected request-client-cert,",
+        ),
+        (
+            "{FILES, clientauth: verify-client-cert-if-given}",
+            "http.tls.clientauth is \"verify-client-cert-if-given\": expected http.tls.clientcas",
+        ),
+        ("{FILES, clientcas: {a: b}}", "http.tls.clientcas is a map"),
+        ("{FILES, clientca: [/x]}", "http.tls.clientca is unknown"),
+    ] {
+        let text = format!("http: {{tls: {}}}", text.replace("FILES", files));
+        let error = load(&text, &[]).expect_err(&text);
+        assert!(
+            error.starts_with(&format!("c.yml:1: {expected}")),
+            "{error}"
+        );
+    }
+    let error = load("", &[("REGISTRY_HTTP_TLS_KEY", "/k")]).expect_err("no certificate");
+    assert!(
+        error
+            .starts_with("environment variable REGISTRY_HTTP_TLS_KEY: http.tls has no certificate"),
         "{error}"
     );
 }
@@ -298,10 +393,8 @@ fn what_would_change_the_registry_is_refused_by_name() {
 #[test]
 fn what_is_switched_off_is_not_refused() {
     for text in [
-        "auth:",
-        "auth: {}",
         "proxy: {remoteurl: ''}",
-        "http: {tls: {}, debug: {addr: ''}}",
+        "http: {debug: {addr: ''}}",
         "notifications: {endpoints: []}",
         "storage: {maintenance: {readonly: {enabled: false}}}",
     ] {
@@ -337,6 +430,8 @@ fn what_might_open_the_registry_or_move_its_data_is_never_passed_over() {
     for text in [
         "htpasswd: {path: /x}",
         "authentication: x",
+        "http: {certificate: /x}",
+        "http: {clientcas: [/x]}",
         "auth.htpasswd: {path: /x}",
         "auth.htpasswd.path: /x",
         "http: {auth: {htpasswd: {path: /x}}}",

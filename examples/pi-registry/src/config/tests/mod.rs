@@ -1,5 +1,6 @@
 //! The whole way from file and variables to values, and every error's text.
 
+mod auth;
 mod faults;
 mod values;
 mod warnings;

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::{Config, LogFormat, Network, Origin};
+use registry_tls::server::{ClientAuth, MinimumTls};
+
+use super::super::{Auth, Config, LogFormat, Network, Origin};
 use super::load;
 
 #[test]
@@ -61,6 +63,34 @@ auth: none
 }
 
 #[test]
+fn the_file_of_users_is_read_from_file_and_variables() {
+    let htpasswd =
+        |text: &str, variables: &[_]| match load(text, variables).expect("valid").auth.htpasswd {
+            Some(htpasswd) => (htpasswd.path, htpasswd.realm),
+            None => panic!("no htpasswd"),
+        };
+    let expected = |realm: &str| (Path::new("/users").to_owned(), realm.to_owned());
+    let text = "auth: {htpasswd: {path: /users, realm: My Registry}}";
+    assert_eq!(htpasswd(text, &[]), expected("My Registry"));
+    // As distribution's guides have it, and without what it fails without.
+    let variables = [
+        ("REGISTRY_AUTH", "htpasswd"),
+        ("REGISTRY_AUTH_HTPASSWD_PATH", "/users"),
+        ("REGISTRY_AUTH_HTPASSWD_REALM", "Registry Realm"),
+    ];
+    assert_eq!(htpasswd("", &variables), expected("Registry Realm"));
+    assert_eq!(htpasswd("", &variables[..2]), expected("registry"));
+    assert_eq!(htpasswd("", &variables[1..]), expected("Registry Realm"));
+    assert_eq!(
+        htpasswd("auth: none", &variables),
+        expected("Registry Realm")
+    );
+    for text in ["", "auth:", "auth: {}", "auth: none", "auth: {none: {}}"] {
+        assert_eq!(load(text, &[]).expect("valid").auth, Auth::open(), "{text}");
+    }
+}
+
+#[test]
 fn every_key_of_http_is_read() {
     let text = "
 http:
@@ -98,9 +128,51 @@ http:
 }
 
 #[test]
+fn every_key_of_tls_is_read() {
+    let text = "
+http:
+  tls:
+    certificate: /tls.crt
+    key: /tls.key
+    clientcas: [/a.crt, /b.crt]
+    minimumtls: tls1.1
+    ciphersuites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_RSA_WITH_AES_128_CBC_SHA]
+    publishca: /ca.crt
+";
+    let config = load(text, &[]).expect("valid");
+    let tls = config.http.tls.expect("set");
+    assert_eq!(tls.certificate, Path::new("/tls.crt"));
+    assert_eq!(tls.key, Path::new("/tls.key"));
+    assert_eq!(tls.client_cas, [Path::new("/a.crt"), Path::new("/b.crt")]);
+    assert!(tls.requires_client());
+    assert_eq!(tls.minimum, MinimumTls::Tls12);
+    assert_eq!(tls.publish_ca.as_deref(), Some(Path::new("/ca.crt")));
+    let [minimum, suite] = config.warnings.as_slice() else {
+        panic!("{:?}", config.warnings)
+    };
+    assert!(minimum.starts_with("c.yml:7: http.tls.minimumtls is tls1.1, which is broken"));
+    assert!(suite.contains("TLS_RSA_WITH_AES_128_CBC_SHA, which is weak"));
+
+    let variables = [
+        ("REGISTRY_HTTP_TLS_CERTIFICATE", "/c"),
+        ("REGISTRY_HTTP_TLS_KEY", "/k"),
+        ("REGISTRY_HTTP_TLS_CLIENTCAS_0", "/a"),
+        (
+            "REGISTRY_HTTP_TLS_CLIENTAUTH",
+            "verify-client-cert-if-given",
+        ),
+    ];
+    let tls = load("", &variables).expect("valid").http.tls.expect("set");
+    assert_eq!(tls.client_cas, [Path::new("/a")]);
+    assert!(!tls.requires_client());
+    assert_eq!(tls.client_auth, Some(ClientAuth::VerifyIfGiven));
+}
+
+#[test]
 fn the_defaults_of_http_need_nothing_said() {
     let http = load("", &[]).expect("valid").http;
     assert_eq!(http.host, None);
+    assert!(http.tls.is_none());
     assert_eq!(http.prefix.as_str(), "");
     assert!(http.relative_urls && http.http2 && http.h2c);
     assert!(http.headers.as_map().is_empty());

@@ -29,6 +29,29 @@ fn warnings_name_the_key_and_what_was_meant() {
 }
 
 #[test]
+fn an_empty_section_that_would_keep_people_out_is_a_warning() {
+    let tls = "http: {tls: {certificate: /c, key: /k, clientcas: []}}";
+    for (text, expected) in [
+        ("auth:", "auth is empty: everybody may in"),
+        ("auth: {}", "auth is empty: everybody may in"),
+        ("http: {tls: }", "http.tls is empty: plain HTTP is spoken"),
+        (
+            tls,
+            "http.tls.clientcas is empty: no client certificate is verified",
+        ),
+    ] {
+        let warnings = load(text, &[]).expect(text).warnings;
+        assert_eq!(warnings.len(), 1, "{text}: {warnings:?}");
+        let expected = format!("c.yml:1: {expected}");
+        assert!(warnings[0].starts_with(&expected), "{warnings:?}");
+    }
+    for text in ["auth: none", "auth: {none: }", ""] {
+        let warnings = load(text, &[("REGISTRY_HTTP_TLS", "")]).expect(text);
+        assert!(warnings.warnings.is_empty(), "{text}");
+    }
+}
+
+#[test]
 fn what_needs_nothing_is_a_warning() {
     for (text, key) in [
         ("redis: {addr: 'x:1', password: p}", "redis"),

@@ -1,5 +1,7 @@
 //! The server over real sockets of 127.0.0.1, with short limits.
 
+mod tls;
+
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
@@ -14,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::*;
 
 const SHORT: Timeouts = Timeouts {
+    handshake: Duration::from_millis(600),
     idle: Duration::from_millis(600),
     stall: Duration::from_millis(900),
 };
@@ -22,7 +25,7 @@ const SHORT: Timeouts = Timeouts {
 const LONG: Duration = Duration::from_secs(20);
 
 /// Counts the bytes of a request, answers `/endless` without end, `/refused` without a
-/// look at the body, and fails in the middle of `/broken`.
+/// look at the body, `/transport` with how it came, and fails in the middle of `/broken`.
 #[derive(Clone)]
 struct Count;
 
@@ -53,6 +56,11 @@ impl Service<Request<RequestBody>> for Count {
                 let body = StreamBody::new(futures_util::stream::iter(frames));
                 return Ok(Response::new(body.boxed()));
             }
+            if request.uri().path() == "/transport" {
+                let transport = format!("{:?}", request.extensions().get::<Transport>());
+                let body = Full::from(transport).map_err(|never| match never {});
+                return Ok(Response::new(body.boxed()));
+            }
             if request.uri().path() == "/refused" {
                 let body = Full::from("no").map_err(|never| match never {});
                 return Ok(Response::new(body.boxed()));
@@ -78,10 +86,10 @@ async fn start(timeouts: Timeouts, drain: Duration) -> Running {
         timeouts,
         ..Options::default()
     };
-    start_with(options, drain).await
+    start_with(options, None, drain).await
 }
 
-async fn start_with(options: Options, drain: Duration) -> Running {
+async fn start_with(options: Options, tls: Option<Arc<Reloading>>, drain: Duration) -> Running {
     let listener = bind(&"127.0.0.1:0".parse().expect("valid"), "http.addr")
         .await
         .expect("free");
@@ -92,7 +100,7 @@ async fn start_with(options: Options, drain: Duration) -> Running {
     let stopped = async {
         let _ = stopped.await;
     };
-    let server = tokio::spawn(serve(listener, Count, options, stopped, sleep(drain)));
+    let server = tokio::spawn(serve(listener, tls, Count, options, stopped, sleep(drain)));
     Running { addr, stop, server }
 }
 
@@ -270,7 +278,7 @@ async fn http_2_without_tls_can_be_switched_off() {
         h2c: false,
         ..Options::default()
     };
-    let running = start_with(options, LONG).await;
+    let running = start_with(options, None, LONG).await;
     let mut stream = running.connect().await;
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     stream.write_all(preface).await.expect("open");
@@ -339,6 +347,7 @@ async fn what_does_not_finish_in_time_is_cut_and_counted() {
 #[tokio::test]
 async fn half_a_head_does_not_hold_up_the_end() {
     let patient = Timeouts {
+        handshake: SHORT.handshake,
         idle: LONG,
         stall: LONG,
     };
