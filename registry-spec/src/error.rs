@@ -257,10 +257,9 @@ impl From<AuthError> for Error {
                     .with_header(header::WWW_AUTHENTICATE, line),
                 Err(broken) => Self::internal(broken),
             },
-            AuthError::Denied => Self::new(
-                ErrorCode::Denied,
-                "requested access to the resource is denied",
-            ),
+            // Not the text of distribution: docker takes an error that has it
+            // for one that may pass, and tries for most of a minute.
+            AuthError::Denied => Self::new(ErrorCode::Denied, "this user has no right to do that"),
             AuthError::TooManyRequests { retry_after } => {
                 let seconds = HeaderValue::from(retry_after.as_secs().max(1));
                 Self::new(ErrorCode::TooManyRequests, error.to_string())

@@ -87,8 +87,10 @@ pub struct AuthRequest<'a> {
     pub credentials: &'a Credentials,
     /// What the request needs.
     pub access: &'a Access,
-    /// What it could use besides: a mount's source. Belongs into the scope of
-    /// a challenge; lacking it never fails the request.
+    /// What it could use besides: a mount's source, which is every repository
+    /// where the client names none. Belongs into the scope of a challenge.
+    /// Lacking it is no reason for one, unless the next credentials will have
+    /// it: without it the registry begins an upload.
     pub wanted: Option<&'a Access>,
     /// The request's extensions: what the server's layers know of the
     /// connection, such as a client certificate.

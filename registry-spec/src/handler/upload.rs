@@ -15,7 +15,6 @@
 use http::{HeaderMap, Response, StatusCode, header};
 
 use super::{Call, empty, value};
-use crate::auth::{Access, Action};
 use crate::body::{Body, Payload};
 use crate::error::{Error, ErrorCode};
 use crate::observer::EventKind;
@@ -32,8 +31,10 @@ pub(crate) async fn start(
     payload: Payload,
 ) -> Result<Response<Body>, Error> {
     let storage = call.storage();
-    if let Some(Mount { digest, from }) = query.mount {
-        if mount(call, &name, &digest, from.as_ref()).await? {
+    if let Some(wanted) = query.mount {
+        let mounted = mount(call, &name, &wanted).await?;
+        let Mount { digest, from } = wanted;
+        if mounted {
             call.observe(&name, EventKind::BlobMounted { digest, from });
             return Ok(call.blob_created(&name, &digest));
         }
@@ -112,22 +113,12 @@ pub(crate) async fn cancel(
 
 /// Whether the blob was mounted. A source that the caller may not read looks
 /// like one that does not hold the blob.
-async fn mount(
-    call: &Call<'_>,
-    name: &RepositoryName,
-    digest: &Digest,
-    from: Option<&RepositoryName>,
-) -> Result<bool, Error> {
-    let source = match from {
-        Some(from) => Access::pull(from.clone()),
-        None => Access::EveryRepository {
-            actions: &[Action::Pull],
-        },
-    };
-    if !call.grant.allows(&source) {
+async fn mount(call: &Call<'_>, name: &RepositoryName, wanted: &Mount) -> Result<bool, Error> {
+    if !call.grant.allows(&wanted.source()) {
         return Ok(false);
     }
-    match call.storage().mount_blob(name, digest, from).await {
+    let Mount { digest, from } = wanted;
+    match call.storage().mount_blob(name, digest, from.as_ref()).await {
         Ok(()) => Ok(true),
         Err(StorageError::BlobUnknown) => Ok(false),
         Err(error) => Err(error.into()),

@@ -283,8 +283,7 @@ impl Route {
         let Self::StartUpload { query, .. } = self else {
             return None;
         };
-        let from = query.mount.as_ref()?.from.clone()?;
-        Some(Access::pull(from))
+        Some(query.mount.as_ref()?.source())
     }
 }
 

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
+use crate::auth::{Access, Action};
 use crate::error::{Error, ErrorCode};
 use crate::types::{Algorithm, Digest, MediaType, RepositoryName, Tag};
 
@@ -29,6 +30,19 @@ pub struct Mount {
     pub digest: Digest,
     /// Where it is; `None` for anywhere.
     pub from: Option<RepositoryName>,
+}
+
+impl Mount {
+    /// What it takes to be mounted: to pull from its source.
+    #[must_use]
+    pub fn source(&self) -> Access {
+        match &self.from {
+            Some(from) => Access::pull(from.clone()),
+            None => Access::EveryRepository {
+                actions: &[Action::Pull],
+            },
+        }
+    }
 }
 
 impl StartUploadQuery {

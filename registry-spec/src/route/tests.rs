@@ -179,6 +179,13 @@ fn queries_are_read() {
         Some(Access::pull("b/c".parse().expect("valid")))
     );
 
+    let uri = format!("/v2/a/blobs/uploads/?mount={digest}");
+    let route = parse(&Method::POST, &uri).expect("a mount");
+    let every = Access::EveryRepository {
+        actions: &[crate::auth::Action::Pull],
+    };
+    assert_eq!(route.wanted_access(), Some(every));
+
     let route = parse(&Method::POST, "/v2/a/blobs/uploads/?from=Not/Valid").expect("an upload");
     assert_eq!(
         route.wanted_access(),
