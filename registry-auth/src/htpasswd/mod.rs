@@ -231,6 +231,12 @@ impl Htpasswd {
         })
     }
 
+    /// Whether there is such a user now.
+    #[must_use]
+    pub fn has_user(&self, username: &str) -> bool {
+        self.users().get(username).exists()
+    }
+
     /// What changes with the user's password; `None` if there is no such user.
     #[cfg(all(feature = "token", any(feature = "ring", feature = "aws-lc-rs")))]
     pub(crate) fn revision(&self, username: &str) -> Option<Secret> {

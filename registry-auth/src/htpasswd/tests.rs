@@ -58,6 +58,19 @@ async fn the_right_password_grants_everything() {
     }
 }
 
+#[test]
+fn only_those_in_the_file_are_users() {
+    let Users { users, dir: _dir } = users(&["alice"], 4);
+    for (name, expected) in [
+        ("alice", true),
+        ("Alice", false),
+        ("bob", false),
+        ("", false),
+    ] {
+        assert_eq!(users.has_user(name), expected, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn everything_else_is_challenged() {
     let Users { users, dir: _dir } = users(&["alice"], 4);

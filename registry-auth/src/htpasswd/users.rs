@@ -190,6 +190,11 @@ impl User {
         Some(identity)
     }
 
+    /// Whether this is somebody, and not who stands for unknown names.
+    pub(super) const fn exists(&self) -> bool {
+        self.identity.is_some()
+    }
+
     /// What changes with the password; `None` for nobody.
     #[cfg(all(feature = "token", any(feature = "ring", feature = "aws-lc-rs")))]
     pub(super) fn revision(&self) -> Option<String> {

@@ -17,6 +17,10 @@ pub(super) struct AccessEntry {
     pub(super) actions: Option<Vec<String>>,
 }
 
+/// The name of every repository, in the scopes of our own issuer; no repository
+/// can have it.
+pub(super) const EVERY_REPOSITORY: &str = "*";
+
 /// What a token grants, made for being asked. Names are compared byte by byte.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Granted {
@@ -80,9 +84,21 @@ impl Granted {
                 let granted = granted.copied().unwrap_or_default();
                 actions.iter().all(|&action| granted.include(action))
             }
-            // No token can say so.
+            // No token of others can say so.
             _ => false,
         }
+    }
+
+    /// Whether this is pulling from every repository, and granted as our own
+    /// issuer does.
+    pub(super) fn allows_every(&self, access: &Access) -> bool {
+        let every = || self.repositories.get(EVERY_REPOSITORY);
+        matches!(
+            access,
+            Access::EveryRepository {
+                actions: [Action::Pull]
+            }
+        ) && every().is_some_and(|granted| granted.pull)
     }
 }
 

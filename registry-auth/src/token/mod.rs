@@ -32,7 +32,7 @@
 //! | `alg` | one of [`VerifierOptions::algorithms`], and that of the key's own type: never `none` or `HS256` |
 //! | `typ`, `crit` | `JWT` or absent; absent |
 //! | key | by `x5c`, else `jwk`, else `kid`; without any of them the only key that is trusted |
-//! | `x5c` | the first certificate leads to one of [`Keys::add_certificates`] or is one; all hold now; it may sign |
+//! | `x5c` | at most four certificates; the first leads to one of [`Keys::add_certificates`] or is one; it and those between hold now; each may sign what it has signed |
 //! | `jwk` | has the thumbprint of a trusted key |
 //! | `jku`, `x5u` | not looked at: nothing is ever fetched |
 //! | `iss`, `aud` | exactly the issuer; the service, or a list with it |

@@ -5,7 +5,7 @@ use std::fmt;
 use registry_spec::auth::{Access, Action};
 use registry_spec::types::RepositoryName;
 
-use super::access::AccessEntry;
+use super::access::{AccessEntry, EVERY_REPOSITORY};
 
 /// Most scopes that are looked at. containerd asks for what it asked of other
 /// registries as well, so that more is no mistake: the rest is not granted.
@@ -107,6 +107,13 @@ impl Scope {
             ("registry", "catalog") => {
                 let all = asked("*") && allows(&Access::Catalog);
                 all.then_some("*").into_iter().collect()
+            }
+            ("repository", EVERY_REPOSITORY) => {
+                let every = Access::EveryRepository {
+                    actions: &[Action::Pull],
+                };
+                let pull = asked(Action::Pull.as_str()) && allows(&every);
+                pull.then_some(Action::Pull.as_str()).into_iter().collect()
             }
             ("repository", name) => {
                 let name: RepositoryName = name.parse().ok()?;

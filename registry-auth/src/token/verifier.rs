@@ -11,7 +11,7 @@ use registry_spec::auth::{
 };
 use tokio::sync::Notify;
 
-use super::access::Granted;
+use super::access::{EVERY_REPOSITORY, Granted};
 use super::algorithm::Algorithm;
 use super::cache::Cache;
 use super::chain;
@@ -58,6 +58,8 @@ impl VerifierOptions {
 pub struct Verifier {
     options: VerifierOptions,
     limits: Option<Arc<dyn Rights>>,
+    /// Whether the issuer grants by the same rights.
+    issuer_agrees: bool,
     trusted: RwLock<Arc<Trusted>>,
     unknown_key: Notify,
 }
@@ -143,6 +145,7 @@ impl Verifier {
         Ok(Self {
             options,
             limits: None,
+            issuer_agrees: false,
             trusted: RwLock::new(Arc::new(trusted)),
             unknown_key: Notify::new(),
         })
@@ -158,6 +161,25 @@ impl Verifier {
     pub fn limited_by(mut self, rights: Arc<dyn Rights>) -> Self {
         self.limits = Some(rights);
         self
+    }
+
+    /// As [`limited_by`](Self::limited_by), for an [`Issuer`](super::Issuer)
+    /// that grants by the same rights.
+    ///
+    /// A mount whose token says nothing of its source, which the caller may
+    /// pull from, is then challenged for it: the next token will say so. Of an
+    /// issuer that may refuse it, the same challenge would come again and
+    /// again, so there such a mount becomes an upload. A mount that names no
+    /// source is asked for the scope `repository:*:pull`, which no other issuer
+    /// knows.
+    #[must_use]
+    pub fn of_issuer_with(self, rights: Arc<dyn Rights>) -> Self {
+        let issuer_agrees = true;
+        let limited = self.limited_by(rights);
+        Self {
+            issuer_agrees,
+            ..limited
+        }
     }
 
     /// Trusts these keys from now on, and no others. What was found of tokens
@@ -207,8 +229,8 @@ impl Verifier {
             return Err(TokenError::TooLong);
         }
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let trusted = self.trusted.read().unwrap_or_else(PoisonError::into_inner);
-        let trusted = Arc::clone(&trusted);
+        // Not locked for longer: new keys would wait for signatures.
+        let trusted = Arc::clone(&self.trusted.read().unwrap_or_else(PoisonError::into_inner));
         let fingerprint = sha256(token.as_bytes());
         if let Some(verified) = trusted.cache.get(&fingerprint, now) {
             return Ok(verified);
@@ -259,7 +281,14 @@ impl Verifier {
     fn challenge(&self, request: &AuthRequest<'_>, error: Option<&'static str>) -> AuthError {
         let realm = self.options.realm.of(request);
         let service = &self.options.service;
-        AuthError::Challenge(Challenge::bearer(&realm, service, request, error))
+        let mut challenge = Challenge::bearer(&realm, service, request, error);
+        if self.issuer_agrees
+            && let Some(Access::EveryRepository { .. }) = request.wanted
+            && let Challenge::Bearer { scope, .. } = &mut challenge
+        {
+            *scope += &format!(" repository:{EVERY_REPOSITORY}:pull");
+        }
+        AuthError::Challenge(challenge)
     }
 }
 
@@ -321,15 +350,22 @@ impl Authorizer for Verifier {
         // Who may have the catalog may see every name in it.
         let lists = *request.access == Access::Catalog;
         let limits = self.limits.clone();
+        let issuer_agrees = self.issuer_agrees;
         let caller = identity.clone();
-        let grant = Grant::new(identity, move |access: &Access| {
+        let grant = Grant::new(identity.clone(), move |access: &Access| {
             let limited = || match &limits {
                 Some(rights) => *access != Access::Base && !rights.allows(&caller, access),
                 None => false,
             };
-            (granted.allows(access) || (lists && is_pull(access))) && !limited()
+            let every = || issuer_agrees && granted.allows_every(access);
+            (granted.allows(access) || every() || (lists && is_pull(access))) && !limited()
         });
-        if !grant.allows(request.access) {
+        let would_get = |wanted: &Access| {
+            let rights = self.limits.as_ref().filter(|_| issuer_agrees);
+            rights.is_some_and(|rights| rights.allows(&identity, wanted))
+        };
+        let lacks = |wanted: &Access| !grant.allows(wanted) && would_get(wanted);
+        if !grant.allows(request.access) || request.wanted.is_some_and(lacks) {
             return Err(self.challenge(request, Some("insufficient_scope")));
         }
         Ok(grant)

@@ -10,8 +10,7 @@ mod tests;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +19,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use http::request::Parts;
-use http::{Method, Request, Response, header};
+use http::{Method, Request, Response};
 use registry_spec::auth::{
     Access, AuthError, Challenge, ChallengeError, Credentials, Identity, Secret,
 };
@@ -34,9 +33,6 @@ use super::scope::{self, Scope};
 use super::signing_key::SigningKey;
 
 pub use self::reply::IssuerFailure;
-
-/// Longest form that is read.
-const LONGEST_FORM: usize = 8 * 1024;
 
 /// How much earlier than now a token holds, for clocks that are behind.
 const BACKDATED: u64 = 30;
@@ -287,8 +283,7 @@ impl Shared {
                 Parameters::of_get(query, Credentials::from_headers(&request.headers))?
             }
             Method::POST if self.options.post => {
-                check_is_form(request)?;
-                Parameters::of_post(&read(body).await?)?
+                Parameters::of_post(&parameters::form(request, body).await?)?
             }
             _ if self.options.post => return Err(Refusal::Method { allow: "GET, POST" }),
             _ => return Err(Refusal::Method { allow: "GET" }),
@@ -309,15 +304,26 @@ impl Shared {
             ..
         } = parameters;
         let now = seconds(SystemTime::now());
-        let (identity, old_refresh) = match sign_in {
+        let (identity, refresh_token) = match sign_in {
             SignIn::Anonymous => (Identity::anonymous(), None),
             SignIn::Password { username, password } => {
-                let identity = self.users.verify(&username, &password).await?;
-                (identity.ok_or(Refusal::Credentials)?, None)
+                let identity = self.identify(&username, &password).await?;
+                let refresh = if offline {
+                    self.refresh.make(&*self.users, &identity, now).await?
+                } else {
+                    None
+                };
+                // It may have been changed since, and the old password must
+                // not be worth a refresh token that is bound to the new one.
+                if refresh.is_some() && self.identify(&username, &password).await? != identity {
+                    return Err(Refusal::Credentials);
+                }
+                (identity, refresh)
             }
             SignIn::Refresh(token) => {
                 let identity = self.refresh.verify(&*self.users, &token, now).await?;
-                (identity.ok_or(Refusal::Credentials)?, Some(token))
+                let identity = identity.ok_or(Refusal::Credentials)?;
+                (identity, Some(token).filter(|_| offline))
             }
         };
         let asked = Scope::parse_all(scopes.iter().map(String::as_str));
@@ -334,11 +340,6 @@ impl Shared {
             "access": access,
         });
         let token = self.key.sign(&claims).map_err(Refusal::failed)?;
-        let refresh_token = match old_refresh {
-            _ if !offline => None,
-            Some(same) => Some(same),
-            None => self.refresh.make(&*self.users, &identity, now).await?,
-        };
         let reply = TokenReply {
             access_token: &token,
             token: &token,
@@ -349,6 +350,11 @@ impl Shared {
             refresh_token: refresh_token.as_ref().map(Secret::reveal),
         };
         reply.into_response()
+    }
+
+    async fn identify(&self, username: &str, password: &Secret) -> Result<Identity, Refusal> {
+        let identity = self.users.verify(username, password).await?;
+        identity.ok_or(Refusal::Credentials)
     }
 }
 
@@ -363,35 +369,4 @@ fn random_id() -> Result<String, Refusal> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(Refusal::failed)?;
     Ok(BASE64URL_NOPAD.encode(&id))
-}
-
-fn check_is_form(request: &Parts) -> Result<(), Refusal> {
-    let kind = request.headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return Ok(());
-    }
-    Err(Refusal::Request(
-        "expected application/x-www-form-urlencoded",
-    ))
-}
-
-async fn read<B>(body: B) -> Result<Vec<u8>, Refusal>
-where
-    B: http_body::Body<Data = Bytes> + Send,
-{
-    let mut body = pin!(body);
-    let mut content = Vec::new();
-    while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
-        let frame = frame.map_err(|_| Refusal::Request("the form ended early"))?;
-        let Ok(bytes) = frame.into_data() else {
-            continue;
-        };
-        if content.len() + bytes.len() > LONGEST_FORM {
-            return Err(Refusal::TooLong);
-        }
-        content.extend_from_slice(&bytes);
-    }
-    Ok(content)
 }

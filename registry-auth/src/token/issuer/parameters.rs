@@ -1,8 +1,17 @@
 //! What a request to the token endpoint says.
 
+use std::future::poll_fn;
+use std::pin::pin;
+
+use bytes::Bytes;
+use http::header;
+use http::request::Parts;
 use registry_spec::auth::{Credentials, Secret};
 
 use super::reply::Refusal;
+
+/// Longest form that is read.
+const LONGEST_FORM: usize = 8 * 1024;
 
 /// What is asked, and by whom. What clients send besides (`account`,
 /// `client_id`) gives no rights and is not looked at.
@@ -113,4 +122,44 @@ impl Fields {
         }
         Ok(fields)
     }
+}
+
+/// The form that a request has as its body.
+pub(super) async fn form<B>(request: &Parts, body: B) -> Result<Vec<u8>, Refusal>
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    check_is_form(request)?;
+    read(body).await
+}
+
+fn check_is_form(request: &Parts) -> Result<(), Refusal> {
+    let kind = request.headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Ok(());
+    }
+    Err(Refusal::Request(
+        "expected application/x-www-form-urlencoded",
+    ))
+}
+
+async fn read<B>(body: B) -> Result<Vec<u8>, Refusal>
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    let mut body = pin!(body);
+    let mut content = Vec::new();
+    while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
+        let frame = frame.map_err(|_| Refusal::Request("the form ended early"))?;
+        let Ok(bytes) = frame.into_data() else {
+            continue;
+        };
+        if content.len() + bytes.len() > LONGEST_FORM {
+            return Err(Refusal::TooLong);
+        }
+        content.extend_from_slice(&bytes);
+    }
+    Ok(content)
 }

@@ -139,3 +139,57 @@ async fn rights_take_away_what_a_token_grants() {
         .await
         .expect("may sign in");
 }
+
+#[tokio::test]
+async fn a_mount_is_challenged_only_for_what_the_issuer_will_grant() {
+    let access = json!([{"type": "repository", "name": "a", "actions": ["pull", "push"]}]);
+    let every = Access::EveryRepository {
+        actions: &[registry_spec::auth::Action::Pull],
+    };
+    let pull = |name: &str| Access::pull(name.parse().expect("a name"));
+    let may: Arc<dyn Rights> = Arc::new(
+        |_: &Identity, access: &Access| !matches!(access, Access::Repository { name, .. } if name.as_str() == "secret"),
+    );
+    let (push, extensions) = (
+        Access::push("a".parse().expect("a name")),
+        Extensions::new(),
+    );
+    for (own, wanted, challenged) in [
+        (
+            true,
+            pull("b"),
+            Some("repository:a:pull,push repository:b:pull"),
+        ),
+        (
+            true,
+            every.clone(),
+            Some("repository:a:pull,push repository:*:pull"),
+        ),
+        (true, pull("secret"), None),
+        (true, pull("a"), None),
+        (false, pull("b"), None),
+        (false, every.clone(), None),
+    ] {
+        let (verifier, token) = today(&access);
+        let verifier = match own {
+            true => verifier.of_issuer_with(Arc::clone(&may)),
+            false => verifier.limited_by(Arc::clone(&may)),
+        };
+        let mut request = AuthRequest::new(&token, &push, &extensions);
+        request.wanted = Some(&wanted);
+        let scope = match verifier.authorize(&request).await {
+            Err(AuthError::Challenge(Challenge::Bearer { scope, .. })) => Some(scope),
+            Ok(_) => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(scope.as_deref(), challenged, "{own} {wanted:?}");
+    }
+
+    let access = json!([{"type": "repository", "name": "*", "actions": ["pull"]}]);
+    let (verifier, token) = today(&access);
+    let grant = ask(&verifier, &token, &Access::Base).await.expect("in");
+    assert!(!grant.allows(&every) && !grant.allows(&pull("b")));
+    let verifier = verifier.of_issuer_with(may);
+    let grant = ask(&verifier, &token, &Access::Base).await.expect("in");
+    assert!(grant.allows(&every) && !grant.allows(&pull("b")));
+}

@@ -51,13 +51,17 @@ fn make(params: CertificateParams, by: Option<&Signer>) -> Signer {
 
 /// A token of the first one's key, with the certificates of all.
 fn token(chain: &[&Signer]) -> String {
+    token_of(&claims(), chain)
+}
+
+fn token_of(claims: &serde_json::Value, chain: &[&Signer]) -> String {
     let key = SigningKey::from_pem("k", chain[0].key.serialize_pem().as_bytes()).expect("P-256");
     let x5c: Vec<String> = chain
         .iter()
         .map(|signer| BASE64.encode(signer.certificate.der()))
         .collect();
     let header = json!({"alg": "ES256", "x5c": x5c, "kid": key.id()}).to_string();
-    key.sign_parts(&header, &claims().to_string())
+    key.sign_parts(&header, &claims.to_string())
         .expect("signed")
 }
 
@@ -78,6 +82,8 @@ fn certificates_must_lead_to_a_trusted_one() {
     let root = make(ca(), None);
     let middle = make(ca(), Some(&root));
     let leaf = make(params(), Some(&middle));
+    let lower = make(ca(), Some(&middle));
+    let lowest = make(params(), Some(&lower));
     let direct = make(params(), Some(&root));
     let stranger = make(ca(), None);
     let forged = make(params(), Some(&stranger));
@@ -85,6 +91,8 @@ fn certificates_must_lead_to_a_trusted_one() {
     assert_eq!(outcome(&verifier, &[&direct]), Ok(()));
     assert_eq!(outcome(&verifier, &[&leaf, &middle]), Ok(()));
     assert_eq!(outcome(&verifier, &[&leaf, &middle, &root]), Ok(()));
+    let longest = [&lowest, &lower, &middle, &root];
+    assert_eq!(outcome(&verifier, &longest), Ok(()));
     for chain in [
         &[&leaf][..],
         &[&leaf, &root],
@@ -92,7 +100,8 @@ fn certificates_must_lead_to_a_trusted_one() {
         &[&forged, &stranger],
         &[&forged, &root],
         &[&stranger],
-        &[&direct; 9],
+        // More than it takes to try all ways through.
+        &[&direct; 5],
     ] {
         assert_eq!(outcome(&verifier, chain), Err(TokenError::Chain));
     }
@@ -162,20 +171,38 @@ fn certificates_must_hold_now_and_may_have_to_sign() {
 }
 
 #[test]
-fn a_token_ends_with_its_certificate() {
+fn a_token_ends_with_the_first_of_its_certificates() {
     let root = make(ca(), None);
-    let leaf = make(params(), Some(&root));
+    let mut short = ca();
+    short.not_after -= Duration::from_secs(500);
+    let middle = make(short, Some(&root));
     let verifier = trusting(&[&root]);
-    let mut claims = claims();
-    claims["exp"] = (NOW + 10_000).into();
-    let key = SigningKey::from_pem("k", leaf.key.serialize_pem().as_bytes()).expect("P-256");
-    let header = json!({"alg": "ES256", "x5c": [BASE64.encode(leaf.certificate.der())]});
-    let token = key
-        .sign_parts(&header.to_string(), &claims.to_string())
-        .expect("signed");
-    assert!(verifier.verify(&token, now()).is_ok());
-    let later = now() + Duration::from_secs(1001);
-    assert!(verifier.verify(&token, later).is_err());
+    for (chain, holds) in [
+        (&[&make(params(), Some(&root))][..], 1000),
+        (&[&make(params(), Some(&middle)), &middle], 500),
+    ] {
+        let mut claims = claims();
+        claims["exp"] = (NOW + 10_000).into();
+        let token = token_of(&claims, chain);
+        assert!(verifier.verify(&token, now()).is_ok());
+        let later = now() + Duration::from_secs(holds + 1);
+        assert!(verifier.verify(&token, later).is_err(), "{holds}");
+    }
+}
+
+#[test]
+fn an_authority_may_have_to_sign_certificates() {
+    let root = make(ca(), None);
+    for (usage, expected) in [
+        (KeyUsagePurpose::KeyCertSign, Ok(())),
+        (KeyUsagePurpose::DigitalSignature, Err(TokenError::Chain)),
+    ] {
+        let mut params = ca();
+        params.key_usages = vec![usage];
+        let middle = make(params, Some(&root));
+        let leaf = make(self::params(), Some(&middle));
+        assert_eq!(outcome(&trusting(&[&root]), &[&leaf, &middle]), expected);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod refresh;
 
 use std::sync::Mutex;
 
-use http::{StatusCode, request};
+use http::{StatusCode, header, request};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use registry_spec::auth::Action;
 use serde_json::Value;

@@ -73,6 +73,36 @@ async fn refresh_tokens_can_end_or_be_off() {
     assert!(reply.json.get("refresh_token").is_none(), "for nobody");
 }
 
+/// Whose password is changed while the old one is being checked.
+struct ChangedMeanwhile(Mutex<&'static str>);
+
+#[async_trait]
+impl PasswordVerifier for ChangedMeanwhile {
+    async fn verify(&self, name: &str, password: &Secret) -> Result<Option<Identity>, AuthError> {
+        let mut set = self.0.lock().expect("unpoisoned");
+        let right = *set == password.reveal();
+        *set = "changed";
+        Ok(right.then(|| Identity::user(name)))
+    }
+
+    async fn revision(&self, _: &Identity) -> Result<Option<Secret>, AuthError> {
+        let set = *self.0.lock().expect("unpoisoned");
+        Ok(Some(Secret::new(set.to_owned())))
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_is_changed_meanwhile_gives_no_refresh_token() {
+    let users = Arc::new(ChangedMeanwhile(Mutex::new("secret")));
+    let key = SigningKey::generate(Algorithm::Es256).expect("random");
+    let options = IssuerOptions::new("r.example", "issuer");
+    let server = Server {
+        issuer: Issuer::new(options, key, users, Arc::new(rights)).expect("valid"),
+        ..server()
+    };
+    assert_eq!(server.get("offline_token=true", ALICE).await.status, 401);
+}
+
 #[cfg(feature = "htpasswd")]
 #[tokio::test]
 async fn the_users_of_a_file_sign_in_until_it_changes() {
