@@ -1,4 +1,5 @@
-//! The service of a configuration: the registry, and `/` for probes.
+//! The service of a configuration: the registry, `/` for probes, and the token
+//! server, where there is one.
 //!
 //! `/v2` is answered as `/v2/` is, with 200 or 401. Distribution redirects,
 //! but some clients and probes that call it follow no redirect, and some drop
@@ -9,9 +10,10 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use registry_spec::{
-    Authorizer, Body, Deletes, Event, Failure, Limits, Observer, Registry, Storage, Validation,
+    Body, Deletes, Event, Failure, Limits, Observer, Registry, Storage, Validation,
 };
 
+use crate::auth::{Auth, WithIssuer};
 use crate::client_certificate::ClientCertificate;
 use crate::config::Config;
 use crate::filter::{Filter, Filtered};
@@ -22,8 +24,8 @@ use crate::logging::chain;
 pub fn app(
     config: &Config,
     storage: Arc<dyn Storage>,
-    authorizer: Arc<dyn Authorizer>,
-) -> Filtered<Probe, Filtered<ClientCertificate, Registry>> {
+    auth: &Auth,
+) -> Filtered<Probe, Filtered<ClientCertificate, WithIssuer<Registry>>> {
     let deletes = if config.storage.deletes {
         Deletes::all()
     } else {
@@ -37,7 +39,7 @@ pub fn app(
     let mut limits = Limits::default();
     limits.catalog_items = config.limits.catalog;
     limits.tag_items = config.limits.tags;
-    let registry = Registry::builder(storage, authorizer)
+    let registry = Registry::builder(storage, auth.authorizer())
         .deletes(deletes)
         .validation(validation)
         .limits(limits)
@@ -46,7 +48,7 @@ pub fn app(
         .build();
     let tls = config.http.tls.as_ref();
     let certificate = ClientCertificate::new(tls.is_some_and(|tls| tls.requires_client()));
-    Filtered::new(Probe, Filtered::new(certificate, registry))
+    Filtered::new(Probe, Filtered::new(certificate, auth.wrap(registry)))
 }
 
 /// Answers by itself what must work without credentials: `GET /` and `HEAD /`,

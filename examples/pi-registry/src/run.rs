@@ -145,7 +145,7 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
         HttpsOnly::new(certificates.as_ref().and_then(Certificates::ca)),
         metrics.as_ref().map(|(_, metrics)| metrics.http().clone()),
         health.clone(),
-        app(config, storage, auth.authorizer()),
+        app(config, storage, &auth),
     );
     let _debug = debug.map(|listener| DebugServer::new(health, metrics).spawn(listener));
     announce(config, listener.bound());

@@ -41,7 +41,7 @@ async fn answers(
     let dir = scratch();
     let config = Config::load(Some(&dir.path().join("c.yml")), []).expect("valid");
     let auth = Auth::open(&config.auth).expect("usable");
-    let app = pi_registry::app(&config, Arc::new(MemoryStorage::new()), auth.authorizer());
+    let app = pi_registry::app(&config, Arc::new(MemoryStorage::new()), &auth);
     let mut answers = Vec::new();
     for credentials in credentials {
         let mut request = Request::builder().method(&method).uri(path);

@@ -32,7 +32,7 @@ fn scratch(more: &str) -> TempDir {
 async fn status(dir: &Path, line: &str, user: Option<&str>) -> (u16, bool) {
     let config = Config::load(Some(&dir.join("c.yml")), []).expect("valid");
     let auth = Auth::open(&config.auth).expect("usable");
-    let app = pi_registry::app(&config, Arc::new(MemoryStorage::new()), auth.authorizer());
+    let app = pi_registry::app(&config, Arc::new(MemoryStorage::new()), &auth);
     let (method, uri) = line.split_once(' ').expect("a method and a path");
     let method: Method = method.parse().expect("a method");
     let mut request = Request::builder().method(method).uri(uri);

@@ -294,8 +294,8 @@ fn what_cannot_start_says_why_in_one_line() {
         ),
         (
             String::new(),
-            ("REGISTRY_AUTH", "token"),
-            "environment variable REGISTRY_AUTH: auth.token is not supported yet, and \
+            ("REGISTRY_AUTH", "silly"),
+            "environment variable REGISTRY_AUTH: auth.silly is not supported yet, and \
              ignoring it would change what the registry does: remove it to start without it"
                 .to_owned(),
         ),

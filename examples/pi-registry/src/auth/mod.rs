@@ -1,69 +1,137 @@
 //! Who may do what, as the configuration's `auth` has it.
 //!
 //! ```text
-//! any of: htpasswd file, client certificate -> who -> policy -> what
+//! any of: own token, htpasswd file, client certificate -> who -> policy -> what
+//! or:     token of another server, within the limits of a policy  -> who, what
 //! ```
+//!
+//! With tokens of our own, the challenge is theirs, because two at once break
+//! clients; but a password that comes unasked, as from curl or a Kubernetes
+//! secret, is as good as without them.
 
 mod certificate;
+mod error;
+mod jwks_url;
 mod policy_file;
+mod service;
+mod token;
+mod token_server;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use registry_auth::any_of::AnyOf;
-use registry_auth::htpasswd::{Htpasswd, HtpasswdError, Reloaded};
+use registry_auth::htpasswd::{Htpasswd, Reloaded};
 use registry_auth::policy::{CurrentPolicy, Policed};
+use registry_auth::token::Issuer;
+use registry_spec::auth::{Access, Identity};
 use registry_spec::{AllowAll, Authorizer};
 
 use crate::config;
 use crate::logging::chain;
 use certificate::ByCertificate;
 use policy_file::WatchedPolicy;
+use token::{FetchedKeys, WatchedKeys};
 
-/// How often the files of users and rules are looked at.
+pub use error::OpenError;
+pub use service::WithIssuer;
+pub(crate) use token::{KeyFiles, fetch as fetch_keys};
+pub(crate) use token_server::signing_key;
+
+/// How often the files of users, rules and keys are looked at.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The authorizer of a configuration, and its upkeep.
 #[derive(Debug)]
 pub struct Auth {
     authorizer: Arc<dyn Authorizer>,
+    issuer: Option<Issuer>,
+    files: Files,
+    fetched: Option<FetchedKeys>,
+}
+
+/// What may change while the registry runs.
+#[derive(Debug, Default)]
+struct Files {
     users: Option<Arc<Htpasswd>>,
     policy: Option<WatchedPolicy>,
+    keys: Option<WatchedKeys>,
 }
 
 impl Auth {
     /// Reads what the configuration names.
     ///
     /// # Errors
-    /// When the file of users is missing or cannot be used. None is made in
-    /// its place, as distribution does: nobody would look for the password in
-    /// the log.
-    pub fn open(auth: &config::Auth) -> Result<Self, HtpasswdError> {
+    /// When the file of users or one of keys is missing or cannot be used. No
+    /// file of users is made, as distribution does: nobody would look for the
+    /// password in the log.
+    pub fn open(auth: &config::Auth) -> Result<Self, OpenError> {
+        let current = CurrentPolicy::new(auth.policy.clone());
+        let policy = auth.policy_file.clone();
+        let policy = policy.map(|file| WatchedPolicy::new(file, current.clone()));
+        if let Some(token) = &auth.token {
+            return Self::with_tokens(token, &current, policy);
+        }
         if auth.is_open() {
             // Only a configuration without `auth`, or with `none`, gets here.
             return Ok(Self {
                 authorizer: Arc::new(AllowAll),
-                users: None,
-                policy: None,
+                issuer: None,
+                files: Files::default(),
+                fetched: None,
             });
         }
         let mut ways: Vec<Arc<dyn Authorizer>> = Vec::new();
-        let mut users = None;
+        let (mut users, mut issuer) = (None, None);
         if let Some(htpasswd) = &auth.htpasswd {
             let file = Arc::new(Htpasswd::load(&htpasswd.path, &htpasswd.realm)?);
             warn(&file);
+            if let Some(server) = &auth.token_server {
+                let realm = &htpasswd.realm;
+                let (gives, checks) = token_server::open(server, realm, &file, &current)?;
+                // First: its challenge is the one that is told.
+                ways.push(Arc::new(checks));
+                issuer = Some(gives);
+            }
             ways.push(Arc::clone(&file) as _);
             users = Some(file);
         }
         if let Some(user) = auth.client_certificate {
             ways.push(Arc::new(ByCertificate::new(user)));
         }
-        let current = CurrentPolicy::new(auth.policy.clone());
-        let file = auth.policy_file.clone();
         Ok(Self {
-            authorizer: Arc::new(Policed::new(AnyOf::new(ways), current.clone())),
-            users,
-            policy: file.map(|file| WatchedPolicy::new(file, current)),
+            authorizer: Arc::new(Policed::new(AnyOf::new(ways), current)),
+            issuer,
+            files: Files {
+                users,
+                policy,
+                keys: None,
+            },
+            fetched: None,
+        })
+    }
+
+    /// A token of another server says what its owner may; a policy can only
+    /// take away from that.
+    fn with_tokens(
+        token: &config::Token,
+        policy: &CurrentPolicy,
+        file: Option<WatchedPolicy>,
+    ) -> Result<Self, OpenError> {
+        let policy = policy.clone();
+        let limits = move |who: &Identity, access: &Access| policy.get().allows(who, access);
+        let verifier = token::verifier(token)?.limited_by(Arc::new(limits));
+        let verifier = Arc::new(verifier);
+        let (keys, fetched) = token::trust(token, Arc::clone(&verifier))?;
+        Ok(Self {
+            authorizer: verifier,
+            issuer: None,
+            files: Files {
+                users: None,
+                policy: file,
+                keys: Some(keys),
+            },
+            fetched,
         })
     }
 
@@ -73,31 +141,51 @@ impl Auth {
         Arc::clone(&self.authorizer)
     }
 
-    /// Takes over changes of the files until it is dropped.
+    /// Puts the token server, if there is one, before a service.
+    pub fn wrap<S>(&self, inner: S) -> WithIssuer<S> {
+        WithIssuer::new(self.issuer.clone(), inner)
+    }
+
+    /// Takes over changes of the files, and of keys at a URL, until it is
+    /// dropped.
     pub async fn follow_changes(self) {
-        let Self {
-            users, mut policy, ..
-        } = self;
-        while users.is_some() || policy.is_some() {
+        let fetched = async {
+            if let Some(fetched) = self.fetched {
+                fetched.follow().await;
+            }
+        };
+        tokio::join!(fetched, self.files.follow());
+    }
+}
+
+impl Files {
+    async fn follow(mut self) {
+        while self.users.is_some() || self.policy.is_some() || self.keys.is_some() {
             tokio::time::sleep(INTERVAL).await;
-            let users = users.clone();
             let looked = tokio::task::spawn_blocking(move || {
-                if let Some(users) = &users {
-                    reload(users);
-                }
-                if let Some(policy) = &mut policy {
-                    policy.look();
-                }
-                policy
+                self.look();
+                self
             });
             match looked.await {
-                Ok(looked) => policy = looked,
+                Ok(looked) => self = looked,
                 // The runtime ends, or there is a bug in what was just done.
                 Err(error) => {
-                    tracing::error!(%error, "users and rules are not followed any more");
+                    tracing::error!(%error, "users, rules and keys are not followed any more");
                     return;
                 }
             }
+        }
+    }
+
+    fn look(&mut self) {
+        if let Some(users) = &self.users {
+            reload(users);
+        }
+        if let Some(policy) = &mut self.policy {
+            policy.look();
+        }
+        if let Some(keys) = &mut self.keys {
+            keys.look();
         }
     }
 }

@@ -38,7 +38,8 @@ mod yaml;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-pub use self::auth::{Auth, CertificateUser, Htpasswd, PolicyFile};
+pub(crate) use self::auth::SERVER_PATH;
+pub use self::auth::{Auth, CertificateUser, Htpasswd, Jwks, PolicyFile, Token, TokenServer};
 pub use self::http::{Debug, Http};
 pub use self::log::{Log, LogFormat};
 pub use document::Document;
@@ -109,7 +110,7 @@ impl Config {
         read::parsed(root, "version", "0.1", |text| (text == "0.1").then_some(()))?;
         let http = Http::read(root, with_file, &mut warnings)?;
         Ok(Self {
-            auth: Auth::read(root, http.tls.as_ref())?,
+            auth: Auth::read(root, &http)?,
             http,
             storage: Storage::read(root, with_file)?,
             validation: validation(root, &mut warnings)?,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use registry_auth::token::Algorithm;
+
 use super::node::{Node, Source, Value};
 use super::schema::{self, Support};
 use super::{Origin, auth, duration, network, secret, yaml};
@@ -128,6 +130,12 @@ fn defaults(root: &Node, origin: &Origin) -> Node {
     let ways = [
         ("htpasswd", format!("{{realm: {realm}}}")),
         ("clientcertificate", "{user: commonname}".to_owned()),
+        ("token", {
+            let all: Vec<_> = Algorithm::ALL.iter().map(|one| one.as_str()).collect();
+            let (all, path) = (all.join(", "), auth::DEFAULT_REDIRECT_PATH);
+            format!("{{autoredirect: false, autoredirectpath: {path}, signingalgorithms: [{all}]}}")
+        }),
+        ("tokenserver", "{enabled: true, refresh: false}".to_owned()),
     ];
     let ways = ways
         .into_iter()
@@ -400,6 +408,10 @@ mod tests {
             "storage: {filesystem: {rootdirectory: rel/x}, delete: , maintenance: {readonly: {enabled: true}}}",
             "auth: none\nhttp: ",
             "auth: {htpasswd: {path: users}}",
+            "auth: {htpasswd: {path: users}, tokenserver: , anonymous: pull}",
+            "auth: {token: {realm: 'https://t/', service: r, issuer: i, jwks: 'https://t/keys', \
+             signingalgorithms: [ES256]}}",
+            "auth: {token: {autoredirect: true, service: r, issuer: i, rootcertbundle: /b}}",
             "auth: {htpasswd: {path: users}, anonymous: pull, policy: {groups: {dev: [a, 'b c']}, \
              rules: [{who: ['*', group:dev], repositories: ['**', a/*], actions: [pull, catalog]}]}}",
         ] {

@@ -28,6 +28,7 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri, header};
+use registry_auth::token::Origin;
 use registry_spec::{BaseUrl, Body, Error, ErrorCode};
 use registry_tls::HostName;
 
@@ -43,7 +44,7 @@ const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-pref
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Before a registry: takes off the prefix, answers 404 outside of it, and
-/// tells the registry its [`BaseUrl`].
+/// tells the registry its [`BaseUrl`] and the [`Origin`] of its challenges.
 #[derive(Clone, Debug)]
 pub struct PublicUrls {
     /// `http.host` with the prefix.
@@ -57,18 +58,9 @@ impl PublicUrls {
     /// As the configuration says.
     #[must_use]
     pub fn new(http: &config::Http, proxies: Proxies) -> Self {
-        let prefix = http.prefix.clone();
-        // A host may already have it: distribution knows no other way.
-        let host = http.host.as_ref().map(|host| {
-            if host.path().ends_with(prefix.as_str()) {
-                return host.clone();
-            }
-            let joined = format!("{host}{prefix}").parse();
-            joined.unwrap_or_else(|_| host.clone())
-        });
         Self {
-            host,
-            prefix,
+            host: base(http),
+            prefix: http.prefix.clone(),
             relative: http.relative_urls,
             proxies,
         }
@@ -99,6 +91,23 @@ impl PublicUrls {
         };
         url.parse().ok()
     }
+}
+
+/// `http.host` with the prefix.
+pub(crate) fn base(http: &config::Http) -> Option<BaseUrl> {
+    let (host, prefix) = (http.host.as_ref()?, &http.prefix);
+    // A host may already have it: distribution knows no other way.
+    if host.path().ends_with(prefix.as_str()) {
+        return Some(host.clone());
+    }
+    let joined = format!("{host}{prefix}").parse();
+    Some(joined.unwrap_or_else(|_| host.clone()))
+}
+
+/// Scheme and host of a URL.
+fn origin(url: &BaseUrl) -> Option<Origin> {
+    let url: Uri = url.as_str().parse().ok()?;
+    Origin::new(url.scheme_str()?, url.authority()?.as_str())
 }
 
 /// The host and port that a request is for, if it names them well.
@@ -137,11 +146,9 @@ impl Filter for PublicUrls {
             }
             return ControlFlow::Break(outside(configured));
         };
-        let base = if self.host.is_none() && self.relative {
-            None
-        } else {
-            self.absolute(&request, trusted, &place.public)
-        };
+        let absolute = self.absolute(&request, trusted, &place.public);
+        let origin = absolute.as_ref().and_then(origin);
+        let base = absolute.filter(|_| self.host.is_some() || !self.relative);
         // Without a host in the request, a relative URL is the best there is.
         let base = base.or_else(|| place.public.parse().ok());
         let inner = if place.route.len() == path.len() {
@@ -151,6 +158,9 @@ impl Filter for PublicUrls {
         };
         if let Some(inner) = inner {
             *request.uri_mut() = inner;
+        }
+        if let Some(origin) = origin {
+            request.extensions_mut().insert(origin);
         }
         if let Some(base) = base {
             request.extensions_mut().insert(base);

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | configuration | does not start | a key without effect |
 //! | `auth.htpasswd.path` | missing, or with a bad line | no users, one user twice |
+//! | keys of `auth.token`, `auth.tokenserver` | missing, or cannot be used | some cannot be used, a URL does not answer |
 //! | storage | cannot be read, written, renamed or synced | in memory, in the container's own layer, nearly full |
 //! | `http.addr`, `http.debug.addr` | cannot be listened on | |
 //! | certificates of `http.tls` | cannot be used, or clients refuse them | some clients refuse them, or all will soon |
@@ -14,6 +15,7 @@ pub(super) mod certificates;
 mod disk;
 mod mount;
 mod probe;
+mod tokens;
 
 use std::io;
 use std::path::Path;
@@ -58,6 +60,7 @@ fn look(config: &Config, report: &mut Report) {
         Err(error) => return report.error("process", &error.to_string()),
     };
     runtime.block_on(async {
+        tokens::look(&config.auth, report).await;
         probe::storage(&config.storage, report).await;
         address("http.addr", &config.http.addr, report).await;
         if let Some(debug) = &config.http.debug {

@@ -16,6 +16,8 @@ pub(super) struct Settings<'a> {
     pub(super) publish_ca: bool,
     /// The file of users; without it everybody may do everything.
     pub(super) users: Option<&'a Path>,
+    /// The key of tokens, where everybody may pull.
+    pub(super) token_key: Option<&'a Path>,
 }
 
 pub(super) fn write(path: &Path, settings: &Settings<'_>) -> Result<(), String> {
@@ -75,6 +77,20 @@ auth:
 "#,
                     quoted(users)?
                 );
+                if let Some(key) = self.token_key {
+                    text += &format!(
+                        r#"  # Who does not sign in may pull everything.
+  anonymous: pull
+  # Docker can do both on one host only with tokens. The key keeps its sign-ins
+  # through a restart.
+  tokenserver:
+    enabled: true
+    refresh: true
+    key: {}
+"#,
+                        quoted(key)?
+                    );
+                }
             }
             None => {
                 text += r#"

@@ -3,7 +3,7 @@
 //! ```text
 //! hosts of the machine, passwords       asked and shown, nothing is written
 //! ca.key ca.crt tls.key tls.crt         each key before its certificate
-//! htpasswd config.yml                   never a configuration that is open by mistake
+//! htpasswd token.key config.yml         never a configuration that is open by mistake
 //! loaded as a start would               then: what follows
 //! ```
 //!
@@ -55,6 +55,10 @@ pub(crate) struct Arguments {
     /// for, or a line of standard input for each.
     #[arg(long = "user", value_name = "NAME")]
     users: Vec<String>,
+    /// Everybody may pull; only users may push. Docker then signs in with
+    /// tokens, which the registry gives itself.
+    #[arg(long)]
+    anonymous_pull: bool,
     /// Kind of the new keys.
     #[arg(long, value_enum, default_value_t)]
     key: Key,
@@ -99,17 +103,27 @@ fn init(
     users::write(users, &htpasswd, out)?;
     let has_users = is_there(&htpasswd)?;
     let has_ca = is_there(&files.ca_certificate)?;
+    if arguments.anonymous_pull && !has_users {
+        return Err(
+            "--anonymous-pull without users: nobody could push: add --user NAME".to_owned(),
+        );
+    }
 
     let config = dir.join("config.yml");
     if is_there(&config)? {
         line(out, THERE, &config, "left as it is");
     } else {
+        let token_key = dir.join("token.key");
+        if arguments.anonymous_pull {
+            users::write_token_key(&token_key, out)?;
+        }
         let settings = Settings {
             port: arguments.port,
             data: &dir.join("data"),
             files: &files,
             publish_ca: has_ca,
             users: has_users.then_some(&htpasswd),
+            token_key: arguments.anonymous_pull.then_some(&token_key),
         };
         config::write(&config, &settings)?;
         line(out, MADE, &config, "");
@@ -212,6 +226,13 @@ fn differences(
             "listens on {}, change http.addr there",
             config.http.addr
         )),
+    }
+    if arguments.anonymous_pull && config.auth.token_server.is_none() {
+        note(
+            "is as it was, without anonymous pull: add auth.anonymous: pull and \
+             auth.tokenserver: {enabled: true}"
+                .to_owned(),
+        );
     }
     match (&config.auth.htpasswd, users) {
         (None, Some(users)) if config.auth.is_open() => note(format!(

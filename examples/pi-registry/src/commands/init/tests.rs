@@ -30,6 +30,7 @@ fn arguments(hosts: &[&str]) -> Arguments {
         dir: PathBuf::new(),
         port: 5000,
         users: Vec::new(),
+        anonymous_pull: false,
         key: Key::default(),
     }
 }
@@ -113,6 +114,33 @@ fn everything_is_made_and_a_registry_starts_with_it() {
     for secret in ["PRIVATE", "secret", "$2y$"] {
         assert!(!out.contains(secret), "{secret}: {out}");
     }
+}
+
+#[test]
+fn anonymous_pull_comes_with_tokens_and_users() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut arguments = arguments(&["r.lan"]);
+    arguments.anonymous_pull = true;
+    let error = run_with(dir.path(), &arguments, &[]).expect_err("nobody could push");
+    assert!(error.contains("--user"), "{error}");
+    assert!(!dir.path().join("config.yml").exists());
+
+    run_with(dir.path(), &arguments, &[user("ann", "secret")]).expect("made");
+    let key = dir.path().join("token.key");
+    let mode = fs::metadata(&key).expect("a key").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let config = Config::load(Some(&dir.path().join("config.yml")), []).expect("loads");
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let server = config.auth.token_server.as_ref().expect("a token server");
+    assert_eq!(server.key.as_deref(), Some(key.as_path()));
+    assert!(server.refresh_tokens);
+    let pull = registry_spec::auth::Access::pull("a".parse().expect("a name"));
+    let anonymous = registry_spec::auth::Identity::anonymous();
+    assert!(config.auth.policy.allows(&anonymous, &pull));
+
+    let before = content(dir.path());
+    run_with(dir.path(), &arguments, &[]).expect("nothing to do");
+    assert_eq!(content(dir.path()), before);
 }
 
 #[test]

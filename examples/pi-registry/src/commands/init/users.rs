@@ -1,11 +1,14 @@
-//! Users that `--user` names: their passwords, before anything is written.
+//! Users that `--user` names: their passwords, before anything is written; and
+//! the key of their tokens.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read};
 use std::path::Path;
 
 use registry_auth::htpasswd::{self, DEFAULT_COST, MIN_COST, edit};
+use registry_auth::token::{Algorithm, SigningKey};
+use registry_tls::files::{Overwrite, write_secret};
 
-use crate::commands::cert::files::{MADE, THERE, line};
+use crate::commands::cert::files::{MADE, THERE, line, unwritten};
 use crate::commands::cert::is_there;
 use crate::commands::password;
 use crate::logging::chain;
@@ -119,6 +122,20 @@ pub(super) fn write(users: &[User], path: &Path, out: &mut String) -> Result<(),
         };
         line(out, what, path, &format!("user {name}"));
     }
+    Ok(())
+}
+
+/// Makes the key that signs tokens, unless it is there.
+pub(super) fn write_token_key(path: &Path, out: &mut String) -> Result<(), String> {
+    if is_there(path)? {
+        line(out, THERE, path, "key of tokens");
+        return Ok(());
+    }
+    let key = SigningKey::generate(Algorithm::EdDsa).map_err(|error| error.to_string())?;
+    let pem = key.to_pem();
+    write_secret(path, pem.reveal().as_bytes(), Overwrite::Never)
+        .map_err(|error| unwritten(&error))?;
+    line(out, MADE, path, "key of tokens");
     Ok(())
 }
 

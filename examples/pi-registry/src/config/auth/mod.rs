@@ -5,10 +5,13 @@
 //! | `auth.none` | everybody may do everything, as without `auth` |
 //! | `auth.htpasswd` | who has a password in a file may in |
 //! | `auth.clientcertificate` | who has a certificate may in; also beside `htpasswd` |
-//! | `auth.anonymous` | what those may do who have neither |
+//! | `auth.tokenserver` | the users of `htpasswd` get tokens, which docker needs for `anonymous` |
+//! | `auth.token` | who has a token of somebody else's server may in, and do what it says |
+//! | `auth.anonymous` | what those may do who have none of these |
 //! | `auth.policy` | what those may do who are in |
 
 mod policy;
+mod token;
 
 use std::path::PathBuf;
 
@@ -16,11 +19,15 @@ use registry_auth::policy::{Policy, RepositoryPattern, Right, Rule, Who};
 use registry_spec::auth::Challenge;
 
 use super::error::ConfigError;
+use super::http::Http;
 use super::node::{Node, Value};
 use super::read;
 use super::tls::Tls;
 
 pub use policy::PolicyFile;
+pub(super) use token::DEFAULT_REDIRECT_PATH;
+pub(crate) use token::SERVER_PATH;
+pub use token::{Jwks, Token, TokenServer};
 
 /// The `auth` section. Default: open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +38,15 @@ pub struct Auth {
     /// `auth.clientcertificate`, a key of our own: whoever shows a verified
     /// certificate may in, as the user that it names so. Default: none.
     pub client_certificate: Option<CertificateUser>,
+    /// `auth.tokenserver`, a key of our own: the users get tokens, too.
+    /// Default: none.
+    pub token_server: Option<TokenServer>,
+    /// `auth.token`: whoever has a token may in. Default: none.
+    pub token: Option<Token>,
     /// `auth.policy` and `auth.anonymous`, keys of our own: who may do what.
     /// Default: whoever is in may do everything, as in distribution, and
-    /// nobody else anything.
+    /// nobody else anything. With [`token`](Self::token) it is a limit of what
+    /// tokens say, by default none.
     pub policy: Policy,
     /// `auth.policy.path`: where [`policy`](Self::policy) comes from. Default:
     /// none, the rules stand in the configuration.
@@ -70,7 +83,7 @@ pub enum CertificateUser {
 pub(super) const DEFAULT_REALM: &str = "registry";
 
 /// The children of `auth` that let somebody in, or everybody.
-const WAYS: &[&str] = &["clientcertificate", "htpasswd", "none"];
+const WAYS: &[&str] = &["clientcertificate", "htpasswd", "none", "token"];
 
 impl Auth {
     /// Everybody may do everything.
@@ -80,6 +93,8 @@ impl Auth {
         Self {
             htpasswd: None,
             client_certificate: None,
+            token_server: None,
+            token: None,
             policy: only(rule),
             policy_file: None,
         }
@@ -88,10 +103,10 @@ impl Auth {
     /// Whether nobody is asked who they are.
     #[must_use]
     pub const fn is_open(&self) -> bool {
-        self.htpasswd.is_none() && self.client_certificate.is_none()
+        self.htpasswd.is_none() && self.client_certificate.is_none() && self.token.is_none()
     }
 
-    pub(super) fn read(root: &Node, tls: Option<&Tls>) -> Result<Self, ConfigError> {
+    pub(super) fn read(root: &Node, http: &Http) -> Result<Self, ConfigError> {
         let Some(Value::Map(keys)) = root.at("auth").map(|node| &node.value) else {
             return Ok(Self::open());
         };
@@ -99,7 +114,9 @@ impl Auth {
             .iter()
             .partition(|(name, _)| WAYS.contains(&name.as_str()));
         if let [(first, _), (second, node), ..] = ways.as_slice()
-            && ways.iter().any(|(name, _)| name == "none")
+            && ways
+                .iter()
+                .any(|(name, _)| matches!(name.as_str(), "none" | "token"))
         {
             return Err(ConfigError::at(
                 &node.source,
@@ -116,12 +133,15 @@ impl Auth {
             let expected = "nothing, or another way to sign in";
             return Err(ConfigError::value("auth.none", node, expected));
         }
-        let section = |name: &str| ways.iter().find(|(way, _)| way == name).map(|(_, n)| n);
+        let section = |name: &str| keys.iter().find(|(way, _)| way == name).map(|(_, n)| n);
         let htpasswd = section("htpasswd").map(|node| Htpasswd::read(root, node));
+        let tls = http.tls.as_ref();
         let certificate = section("clientcertificate").map(|node| certificate(root, node, tls));
+        let token = section("token").map(|node| Token::read(root, node));
         let mut auth = Self {
             htpasswd: htpasswd.transpose()?,
             client_certificate: certificate.transpose()?,
+            token: token.transpose()?,
             ..Self::open()
         };
         if auth.is_open() {
@@ -131,14 +151,39 @@ impl Auth {
                 Some((name, node)) => Err(ConfigError::at(
                     &node.source,
                     format_args!(
-                        "auth.{name} without a way to sign in: add auth.htpasswd or \
+                        "auth.{name} without a way to sign in: add auth.htpasswd, auth.token or \
                          auth.clientcertificate, or remove it"
                     ),
                 )),
             };
         }
+        if let Some(node) = section("tokenserver")
+            && let Some(server) = TokenServer::read(root, node, http)?
+        {
+            if auth.htpasswd.is_none() {
+                return Err(ConfigError::at(
+                    &node.source,
+                    "auth.tokenserver without auth.htpasswd: it gives tokens to the users there: \
+                     add auth.htpasswd, or remove it",
+                ));
+            }
+            auth.token_server = Some(server);
+        }
         let anonymous = anonymous(root)?;
-        (auth.policy, auth.policy_file) = policy::read(root, anonymous)?;
+        let everything = match (&auth.token, &anonymous, section("anonymous")) {
+            (Some(_), Some(_), Some(node)) => {
+                return Err(ConfigError::at(
+                    &node.source,
+                    "auth.anonymous beside auth.token: the token server decides what it gives to \
+                     anybody: remove auth.anonymous",
+                ));
+            }
+            (Some(_), ..) => Rule::everything(Who::Anonymous)
+                .at("without auth.policy, a token's own rights are all that counts"),
+            (None, ..) => Rule::everything(Who::SignedIn)
+                .at("without auth.policy, whoever signs in may do everything"),
+        };
+        (auth.policy, auth.policy_file) = policy::read(root, anonymous, everything)?;
         Ok(auth)
     }
 }

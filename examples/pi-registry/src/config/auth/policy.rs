@@ -55,15 +55,15 @@ impl PolicyFile {
 }
 
 /// The policy of a configuration, and where it comes from if not from there.
+/// `everything` is the one rule where there are none.
 pub(super) fn read(
     root: &Node,
     anonymous: Option<Rule>,
+    everything: Rule,
 ) -> Result<(Policy, Option<PolicyFile>), ConfigError> {
     const PATH: &str = "auth.policy.path";
     let section = root.child("auth").and_then(|auth| auth.child("policy"));
     let Some(section) = section else {
-        let everything = Rule::everything(Who::SignedIn)
-            .at("without auth.policy, whoever signs in may do everything");
         let policy = build(Policy::builder().rule(everything), "", anonymous)?;
         return Ok((policy, None));
     };

@@ -3,9 +3,10 @@
 use std::fs;
 
 use registry_auth::policy::Right;
+use registry_auth::token::{Algorithm, Realm};
 use registry_spec::auth::Identity;
 
-use super::super::{Auth, CertificateUser, Config};
+use super::super::{Auth, CertificateUser, Config, Jwks};
 use super::load;
 
 /// What `user` may do with `team/app`, `None` being who does not sign in.
@@ -111,23 +112,106 @@ fn every_fault_of_auth_names_what_is_expected() {
     for (text, expected) in [
         (
             "auth: {anonymous: pull}",
-            "auth.anonymous without a way to sign in: add auth.htpasswd or \
+            "auth.anonymous without a way to sign in: add auth.htpasswd, auth.token or \
              auth.clientcertificate, or remove it",
         ),
         (
             "auth: {none: , policy: {rules: []}}",
-            "auth.policy without a way to sign in: add auth.htpasswd or \
+            "auth.policy without a way to sign in: add auth.htpasswd, auth.token or \
              auth.clientcertificate, or remove it",
         ),
         (
             "auth: policy",
-            "auth.policy without a way to sign in: add auth.htpasswd or \
+            "auth.policy without a way to sign in: add auth.htpasswd, auth.token or \
              auth.clientcertificate, or remove it",
         ),
         (
             "auth: {clientcertificate: , none: }",
             "auth has two ways to sign in, clientcertificate and none: expected one: remove the \
              other",
+        ),
+        (
+            "auth: tokenserver",
+            "auth.tokenserver without a way to sign in: add auth.htpasswd, auth.token or \
+             auth.clientcertificate, or remove it",
+        ),
+        (
+            "auth: {token: {TOKEN}, tokenserver: }",
+            "auth.tokenserver without auth.htpasswd: it gives tokens to the users there: add \
+             auth.htpasswd, or remove it",
+        ),
+        (
+            "auth: {htpasswd: {path: a}, token: {TOKEN}}",
+            "auth has two ways to sign in, htpasswd and token: expected one: remove the other",
+        ),
+        (
+            "auth: {token: {TOKEN}, anonymous: pull}",
+            "auth.anonymous beside auth.token: the token server decides what it gives to \
+             anybody: remove auth.anonymous",
+        ),
+        (
+            "auth: {htpasswd: {path: a}, tokenserver: {refresh: true}}",
+            "auth.tokenserver.refresh without auth.tokenserver.key: every restart would end the \
+             refresh tokens that docker keeps in the place of passwords: give a key, which is \
+             made with: openssl genpkey -algorithm ed25519 -out FILE",
+        ),
+        (
+            "auth: {htpasswd: {path: a}, tokenserver: {realm: /token}}",
+            "auth.tokenserver.realm is \"/token\": expected a URL such as \
+             https://tokens.example/token",
+        ),
+        (
+            "auth: {htpasswd: {path: a}, tokenserver: {enabled: maybe}}",
+            "auth.tokenserver.enabled is \"maybe\": expected true or false",
+        ),
+        (
+            "auth: {htpasswd: {path: a}, tokenserver: {keys: a}}",
+            "auth.tokenserver.keys is not supported yet, and ignoring it would change what the \
+             registry does: remove it to start without it",
+        ),
+        (
+            "auth: token",
+            "auth.token has neither rootcertbundle nor jwks: give the certificates or the keys of \
+             the token server",
+        ),
+        (
+            "auth: {token: {jwks: a}}",
+            "auth.token.realm is missing: expected the URL of the token server, or \
+             auth.token.autoredirect: true",
+        ),
+        (
+            "auth: {token: {jwks: a, autoredirect: true}}",
+            "auth.token.service is missing: expected the registry's name at the token server, \
+             without quotes",
+        ),
+        (
+            "auth: {token: {jwks: a, autoredirect: true, service: r}}",
+            "auth.token.issuer is missing: expected the token server's own name, the iss of its \
+             tokens",
+        ),
+        (
+            "auth: {token: {TOKEN, autoredirect: true, autoredirectpath: t}}",
+            "auth.token.autoredirectpath is \"t\": expected a path such as /auth/token",
+        ),
+        (
+            "auth: {token: {realm: t, service: r, issuer: i, jwks: a}}",
+            "auth.token.realm is \"t\": expected a URL such as https://tokens.example/token",
+        ),
+        (
+            "auth: {token: {realm: 'https://t/', service: 'a\"b', issuer: i, jwks: a}}",
+            "auth.token.service is \"a\\\"b\": expected the registry's name at the token server, \
+             without quotes",
+        ),
+        (
+            "auth: {token: {jwks: 'http://t/keys'}}",
+            "auth.token.jwks is \"http://t/keys\": expected the path of a JWK set, or its https \
+             URL without a user",
+        ),
+        (
+            "auth: {token: {TOKEN, signingalgorithms: [ES256, HS256]}}",
+            "auth.token.signingalgorithms has \"HS256\": expected RS256, RS384, RS512, PS256, \
+             PS384, PS512, ES256, ES384 or EdDSA: others are not supported or not safe with public \
+             keys",
         ),
         (
             "auth: clientcertificate",
@@ -189,9 +273,52 @@ fn every_fault_of_auth_names_what_is_expected() {
              registry does: remove it to start without it",
         ),
     ] {
-        let error = load(text, &[]).expect_err(text);
+        let text = text.replace("TOKEN", TOKEN);
+        let error = load(&text, &[]).expect_err(&text);
         assert_eq!(error, format!("c.yml:1: {expected}"), "{text}");
     }
+}
+
+const TOKEN: &str = "realm: 'https://t/', service: r, issuer: i, jwks: a";
+
+#[test]
+fn the_tokens_of_another_server_come_from_variables_as_well() {
+    let variables = [
+        ("REGISTRY_AUTH", "token"),
+        ("REGISTRY_AUTH_TOKEN_REALM", "https://t.example/token"),
+        ("REGISTRY_AUTH_TOKEN_SERVICE", "r.example"),
+        ("REGISTRY_AUTH_TOKEN_ISSUER", "t.example"),
+        ("REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE", "/bundle.pem"),
+        ("REGISTRY_AUTH_TOKEN_JWKS", "https://t.example/keys"),
+        ("REGISTRY_AUTH_TOKEN_SIGNINGALGORITHMS", "RS256,ES256"),
+    ];
+    let auth = load("", &variables).expect("valid").auth;
+    assert!(!auth.is_open());
+    let token = auth.token.as_ref().expect("tokens");
+    assert_eq!(token.realm, Realm::fixed("https://t.example/token"));
+    assert_eq!(
+        (&*token.service, &*token.issuer),
+        ("r.example", "t.example")
+    );
+    assert_eq!(
+        token.root_cert_bundle.as_deref(),
+        Some("/bundle.pem".as_ref())
+    );
+    let url = "https://t.example/keys".parse().expect("a URL");
+    assert_eq!(token.jwks, Some(Jwks::Url(url)));
+    assert_eq!(token.algorithms, [Algorithm::Rs256, Algorithm::Es256]);
+    // Nothing is taken away from what a token says, even nobody's.
+    assert_eq!(rights(&auth, None), "pull push delete catalog");
+
+    let variables = [
+        ("REGISTRY_AUTH_HTPASSWD_PATH", "/users"),
+        ("REGISTRY_AUTH_TOKENSERVER_ENABLED", "true"),
+        ("REGISTRY_HTTP_PREFIX", "/p"),
+    ];
+    let server = load("", &variables).expect("valid").auth.token_server;
+    let server = server.expect("switched on");
+    assert_eq!(server.realm, Realm::of_request("/p/token"));
+    assert_eq!((server.key, server.refresh_tokens), (None, false));
 }
 
 /// The same rules in the configuration and in a file of their own.
