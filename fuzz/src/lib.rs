@@ -13,6 +13,8 @@
 //! | [`chunk_range`] | `Content-Range`, a line end, the chunk | the session stands where the answer says |
 //! | [`route`] | `METHOD URI` | parse, print, parse; the statuses of a refusal |
 //! | [`pem`] | a file of certificates or keys | read, written, read; every fault is one line without a word of the file |
+//! | [`token`] | a token, scopes, or a file of keys | nobody gets in; parse, print, parse of scopes |
+//! | [`policy`] | a pattern, a repository, one a line | parse, print, parse; a plain pattern is its own name |
 //! | [`credentials`] | `Authorization`, one a line | parse, print, parse; no secret is printed |
 //!
 //! `cargo test` replays the seeds in `corpus/`, on any toolchain. To look for
@@ -30,14 +32,18 @@
 mod credentials;
 mod manifest;
 mod pem;
+mod policy;
 mod range;
 mod route;
 mod service;
 mod text;
+mod token;
 
 pub use credentials::credentials;
 pub use manifest::manifest;
 pub use pem::pem;
+pub use policy::policy;
 pub use range::{chunk_range, pull_range};
 pub use route::route;
 pub use text::{digest_and_reference, repository_name};
+pub use token::token;

@@ -28,9 +28,11 @@ replay! {
     digest_and_reference,
     manifest,
     pem,
+    policy,
     pull_range,
     repository_name,
     route,
+    token,
 }
 
 fn replay(target: &str, property: fn(&[u8])) {
