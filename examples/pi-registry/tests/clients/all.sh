@@ -4,9 +4,9 @@
 #   all.sh            everything; see lib.sh for the variables that choose the program under test
 #   all.sh tools      only installs what the scripts need
 #   all.sh NAME...    only these: conformance clients crash storage_faults memory both_ways behind_proxy stories
-#                     tls tls_clients many
+#                     tls tls_clients auth auth_clients many
 #
-# many.sh gets small numbers here, unless CI_EXTRA is set or they are given.
+# many.sh gets small numbers here, unless CI_EXTRA is set or they are given; auth_clients.sh has helm only with it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -14,12 +14,15 @@ if [[ ${1:-} == tools ]]; then
     # shellcheck source=lib.sh
     source ./lib.sh
     need curl jq ss openssl tar gzip mount docker dockerd containerd ctr podman skopeo conformance crane \
-        docker-registry nginx htpasswd ip unshare nsenter setpriv perl update-ca-certificates
+        docker-registry nginx htpasswd ip unshare nsenter setpriv perl update-ca-certificates \
+        oras regctl crictl
+    [[ -z ${CI_EXTRA:-} ]] || need helm
     exit 0
 fi
 
 scripts=("$@")
-((${#scripts[@]})) || scripts=(conformance clients crash storage_faults memory both_ways behind_proxy stories tls tls_clients many)
+((${#scripts[@]})) || scripts=(conformance clients crash storage_faults memory both_ways behind_proxy stories tls tls_clients
+    auth auth_clients many)
 [[ -n ${CI_EXTRA:-} ]] || export MANY_TAGS=${MANY_TAGS:-2000} MANY_REPOSITORIES=${MANY_REPOSITORIES:-500}
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The Open Container Initiative's own conformance suite, at the level of the spec's main branch.
-# Two runs: everything with reference checks on, then sparse manifests with them off, which the suite tests only on request.
+# Everything with reference checks on, then sparse manifests with them off, which the suite tests only on request; and everything
+# once more with a password, and with tokens of the built-in server.
 # With CONFORMANCE_RESULTS=DIR the reports (results.yaml, junit.xml, report.html) are kept there.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need curl jq ss conformance
@@ -56,4 +57,20 @@ suite sparse OCI_DATA_SPARSE=true
 registry_stop
 show sparse
 scenario conformance "the same with sparse manifests: $(count sparse Pass || echo no) passes" judge sparse "$((MIN_PASS + 10))"
+
+# Other programs are not told here how to let somebody in.
+if [[ ${REGISTRY_BIN:-} != peer && ${REGISTRY_BIN:-} != *' '* ]]; then
+    read -r program _ <<<"$(registry_command)"
+    "$program" htpasswd -inB -C 10 someone <<<'some password' | grep . >"$WORK/users"
+    for way in password tokens; do
+        # /v2/ asks for a password.
+        PING=/ registry_start "$WORK/data-$way" REGISTRY_AUTH=htpasswd REGISTRY_AUTH_HTPASSWD_REALM=ours \
+            REGISTRY_AUTH_HTPASSWD_PATH="$WORK/users" REGISTRY_AUTH_TOKENSERVER_ENABLED="$([[ $way == tokens ]] && echo true || echo false)"
+        scenario conformance "$way: without them nothing is let in" expect status 401 "$(status_of "http://$HOST/v2/")"
+        suite "$way" OCI_USERNAME=someone OCI_PASSWORD='some password'
+        registry_stop
+        show "$way"
+        scenario conformance "the first with $way: $(count "$way" Pass || echo no) passes" judge "$way" "$MIN_PASS"
+    done
+fi
 summary

@@ -53,6 +53,32 @@ TOML
     await containerd "$WORK/containerd.log" ctr_ version
 }
 
+# cri_start: another containerd, as Kubernetes uses one, and a configuration of crictl for it, $WORK/crictl.yml.
+cri_start() {
+    need containerd crictl
+    cat >"$WORK/cri.toml" <<TOML
+version = 2
+root = "$WORK/cri"
+state = "$WORK/cri-state"
+disabled_plugins = ["io.containerd.internal.v1.opt"]
+[grpc]
+  address = "$WORK/cri.sock"
+[ttrpc]
+  address = "$WORK/cri.ttrpc"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+  snapshotter = "native"
+[plugins."io.containerd.grpc.v1.cri".cni]
+  conf_dir = "$WORK/cni"
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "$WORK/hosts"
+TOML
+    printf 'runtime-endpoint: unix://%s\nimage-endpoint: unix://%s\n' "$WORK/cri.sock" "$WORK/cri.sock" >"$WORK/crictl.yml"
+    "${ENGINE_PREFIX[@]}" containerd -c "$WORK/cri.toml" >"$WORK/cri.log" 2>&1 &
+    STARTED_PIDS+=($!)
+    await 'the CRI' "$WORK/cri.log" cri_ images
+}
+cri_() { timeout 300 "${ENGINE_PREFIX[@]}" crictl -c "$WORK/crictl.yml" "$@"; }
+
 # docker_start [OPTION OF DOCKERD...]: no bridge and no firewall rules, since only images are handled.
 # shellcheck disable=SC2120
 docker_start() {

@@ -91,6 +91,10 @@ need() {
         case $command in
         crane) go_tool "$CRANE_MODULE" ;;
         conformance) go_tool "$CONFORMANCE_MODULE" ;;
+        oras) go_tool "$ORAS_MODULE" ;;
+        regctl) go_tool "$REGCTL_MODULE" ;;
+        helm) go_tool "$HELM_MODULE" ;;
+        crictl) go_tool "$CRICTL_MODULE" ;;
         *) packages+=("${DEBIAN_PACKAGE[$command]:-$command}") ;;
         esac
     done
