@@ -184,7 +184,7 @@ fn without_comments(text: &str) -> String {
 
 fn write(file: &TrustFile, path: &Path) -> Result<(), InstallError> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(failed(folder, "made"))?;
+        make_folders(folder)?;
     }
     let write = if file.secret {
         write_secret
@@ -192,6 +192,20 @@ fn write(file: &TrustFile, path: &Path) -> Result<(), InstallError> {
         write_public
     };
     Ok(write(path, file.contents.as_bytes(), Overwrite::Replace)?)
+}
+
+/// Makes what is missing, for everybody to read whatever the umask is: clients
+/// of other users look there.
+fn make_folders(folder: &Path) -> Result<(), InstallError> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent() {
+        make_folders(above)?;
+    }
+    fs::create_dir(folder).map_err(failed(folder, "made"))?;
+    fs::set_permissions(folder, Permissions::from_mode(0o755))
+        .map_err(failed(folder, "made readable for all"))
 }
 
 fn failed(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> InstallError {
