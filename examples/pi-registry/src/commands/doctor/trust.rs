@@ -149,7 +149,15 @@ impl Client<'_> {
         let refuses =
             |roots: &[CertificateDer<'_>]| self.complaint(address, &expected, chain, roots);
         if !system.is_empty() && refuses(system).is_none() {
-            return report.ok(self.name, "trusts the registry, by what the system trusts");
+            // Go reads the system's store once.
+            let daemon = ["docker", "containerd", "k3s", "rke2"].contains(&self.name);
+            let restart = if daemon {
+                ": restart it if it runs since before the CA was added"
+            } else {
+                ""
+            };
+            let text = format!("trusts the registry, by what the system trusts{restart}");
+            return report.ok(self.name, &text);
         }
         for file in &settings.files {
             if refuses(&file.certificates).is_none() {
