@@ -100,6 +100,14 @@ fn is_label(label: &str) -> bool {
         && !label.ends_with('-')
 }
 
+/// The address that a `subjectAltName` holds as 4 or 16 bytes.
+pub(crate) fn address(octets: &[u8]) -> Option<IpAddr> {
+    <[u8; 4]>::try_from(octets)
+        .map(IpAddr::from)
+        .or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
+        .ok()
+}
+
 impl From<IpAddr> for HostName {
     fn from(address: IpAddr) -> Self {
         Self::Ip(address)

@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
-use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::oid_registry as oid;
 use x509_parser::parse_x509_certificate;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
+
+use crate::host_name::address;
+use crate::inspect::Fingerprint;
 
 /// What a verified certificate says about the client that showed it.
 ///
@@ -30,7 +32,7 @@ struct Inner {
     emails: Vec<String>,
     uris: Vec<String>,
     addresses: Vec<IpAddr>,
-    fingerprint: [u8; 32],
+    fingerprint: String,
 }
 
 impl ClientIdentity {
@@ -47,7 +49,7 @@ impl ClientIdentity {
             // none. Another would be somebody else's.
             common_name: subject.iter_common_name().last().and_then(text),
             organizations: subject.iter_organization().filter_map(text).collect(),
-            fingerprint: Sha256::digest(der).into(),
+            fingerprint: Fingerprint::of(der).hex(),
             ..Inner::default()
         };
         identity.add_alternative_names(&certificate);
@@ -102,7 +104,7 @@ impl ClientIdentity {
     /// SHA-256 of the certificate, in hexadecimal digits of lower case.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        hex::encode(self.0.fingerprint)
+        self.0.fingerprint.clone()
     }
 }
 
@@ -121,14 +123,6 @@ impl Inner {
                 _ => {}
             }
         }
-    }
-}
-
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    match bytes.len() {
-        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
-        16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
-        _ => None,
     }
 }
 

@@ -12,6 +12,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::x509::X509Name;
 
 use super::problem::Problem;
+use crate::host_name::address;
 
 /// A certificate at its place in a file.
 #[derive(Clone, Debug)]
@@ -253,13 +254,6 @@ pub(super) fn printable(text: &str) -> String {
         shown.push('…');
     }
     shown
-}
-
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    <[u8; 4]>::try_from(bytes)
-        .map(IpAddr::from)
-        .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
-        .ok()
 }
 
 /// The content of the `AlgorithmIdentifier` of a `SubjectPublicKeyInfo`, as
