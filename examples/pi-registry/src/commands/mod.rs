@@ -15,6 +15,7 @@ pub(crate) mod trust;
 pub(crate) mod user;
 
 use std::io::{self, Write as _};
+use std::process::ExitCode;
 
 /// Writes to standard output. Unlike `print!` it does not panic when nobody
 /// reads.
@@ -22,6 +23,17 @@ fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// The exit code of what is done: 1 after a complaint, else 0.
+fn exit_code(done: Result<(), String>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(line) => {
+            complain(line);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Writes a line in the program's name to standard error.

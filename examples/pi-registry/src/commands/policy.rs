@@ -9,7 +9,7 @@ use registry_auth::policy::{Right, Who};
 use registry_spec::auth::Identity;
 use registry_spec::types::RepositoryName;
 
-use super::{complain, print};
+use super::{complain, exit_code, print};
 use crate::config::{Auth, Document, Search};
 
 #[derive(Args, Debug, PartialEq, Eq)]
@@ -38,13 +38,7 @@ struct Explain {
 /// Prints the rights, whatever they are; 1 only if they cannot be told.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let Action::Explain(explain) = &arguments.action;
-    match explain.run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(line) => {
-            complain(line);
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(explain.run())
 }
 
 impl Explain {

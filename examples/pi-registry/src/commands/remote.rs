@@ -247,6 +247,15 @@ impl Recorder {
         change(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Goes on whether or not the server has proven to have its key.
+    fn proof(
+        &self,
+        verified: Result<HandshakeSignatureValid, rustls::Error>,
+    ) -> HandshakeSignatureValid {
+        self.write(|record| record.proven = verified.is_ok());
+        HandshakeSignatureValid::assertion()
+    }
+
     fn take(&self) -> Record {
         std::mem::take(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -274,9 +283,7 @@ impl ServerCertVerifier for Recorder {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        let proven = verify_tls12_signature(message, cert, dss, algorithms).is_ok();
-        self.write(|record| record.proven = proven);
-        Ok(HandshakeSignatureValid::assertion())
+        Ok(self.proof(verify_tls12_signature(message, cert, dss, algorithms)))
     }
 
     fn verify_tls13_signature(
@@ -286,9 +293,7 @@ impl ServerCertVerifier for Recorder {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        let proven = verify_tls13_signature(message, cert, dss, algorithms).is_ok();
-        self.write(|record| record.proven = proven);
-        Ok(HandshakeSignatureValid::assertion())
+        Ok(self.proof(verify_tls13_signature(message, cert, dss, algorithms)))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use registry_auth::htpasswd::{DEFAULT_COST, MAX_COST, MIN_COST, edit};
 
-use super::{complain, password, print};
+use super::{exit_code, password, print};
 use crate::config::{Document, Search};
 use crate::logging::chain;
 
@@ -63,13 +63,7 @@ struct File {
 /// Changes or prints the file.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let done = arguments.action.run();
-    match done.and_then(|text| print(&text).map_err(|error| format!("cannot print: {error}"))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(line) => {
-            complain(line);
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(done.and_then(|text| print(&text).map_err(|error| format!("cannot print: {error}"))))
 }
 
 impl Action {

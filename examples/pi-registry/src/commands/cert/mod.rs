@@ -31,7 +31,7 @@ pub(super) use files::{Files, is_there};
 pub(super) use leaf::{Wanted, complete};
 pub(super) use options::{Hosts, Key};
 
-use super::{complain, print};
+use super::{exit_code, print};
 
 /// Where `init` and `cert new` put their files unless told otherwise.
 pub(super) const DEFAULT_DIR: &str = "./registry";
@@ -69,11 +69,5 @@ pub(super) fn tell(act: impl FnOnce(&mut String) -> Result<(), String>) -> ExitC
     let mut out = String::new();
     let done = act(&mut out);
     let printed = print(&out).map_err(|error| format!("cannot print: {error}"));
-    match done.and(printed) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(line) => {
-            complain(line);
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(done.and(printed))
 }

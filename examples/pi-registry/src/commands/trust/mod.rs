@@ -30,7 +30,7 @@ use registry_tls::trust::{CaCertificates, Client, Plan, RegistryAddress, SystemS
 
 use self::fingerprint::FullFingerprint;
 use self::source::Source;
-use super::{complain, print};
+use super::{exit_code, print};
 use crate::certificates::tls_provider;
 
 const HELP: &str = "\
@@ -146,13 +146,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         };
         print(&text).map_err(|error| format!("cannot print: {error}"))
     });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(line) => {
-            complain(line);
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(done)
 }
 
 /// The root of the machine itself.
