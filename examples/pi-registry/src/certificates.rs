@@ -19,15 +19,12 @@ use registry_tls::server::{ClientAuth, ServerOptions};
 use registry_tls::trust::CaCertificates;
 use registry_tls::{HostName, Reloaded, Reloading, TlsError};
 use tokio::sync::watch;
-use tokio::task;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::config::{self, Tls};
+use crate::follow::follow;
 use crate::logging::chain;
 use crate::public_url;
-
-/// How soon a changed file is noticed.
-pub const POLL: Duration = Duration::from_secs(10);
 
 /// How often a certificate that nobody touches is inspected.
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -149,29 +146,18 @@ impl Certificates {
         self.ca.as_ref().map(|ca| ca.pem.subscribe())
     }
 
-    /// Looks at the files every [`POLL`], and never ends.
+    /// Looks at the files every 10 seconds, and never ends.
     pub async fn watch(self) {
         let mut certificates = self;
         let mut inspected = Instant::now();
-        loop {
-            sleep(POLL).await;
-            // The files may be on a network's file system.
-            let looked = task::spawn_blocking(move || {
-                let daily = inspected.elapsed() >= DAY;
-                if certificates.look() || daily {
-                    certificates.warn();
-                    inspected = Instant::now();
-                }
-                (certificates, inspected)
-            });
-            match looked.await {
-                Ok(looked) => (certificates, inspected) = looked,
-                Err(error) => {
-                    tracing::error!(%error, "certificates are not watched any more");
-                    return;
-                }
+        follow("certificates", move || {
+            let daily = inspected.elapsed() >= DAY;
+            if certificates.look() || daily {
+                certificates.warn();
+                inspected = Instant::now();
             }
-        }
+        })
+        .await;
     }
 
     /// Whether there is a new certificate.

@@ -39,6 +39,7 @@ mod commands;
 pub mod config;
 pub mod debug;
 pub mod filter;
+mod follow;
 pub mod front;
 pub mod health;
 pub mod https_only;

@@ -18,7 +18,6 @@ mod token;
 mod token_server;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use registry_auth::any_of::AnyOf;
 use registry_auth::htpasswd::{Htpasswd, Reloaded};
@@ -28,6 +27,7 @@ use registry_spec::auth::{Access, Identity};
 use registry_spec::{AllowAll, Authorizer};
 
 use crate::config;
+use crate::follow::follow;
 use crate::logging::chain;
 use certificate::ByCertificate;
 use policy_file::WatchedPolicy;
@@ -37,9 +37,6 @@ pub use error::OpenError;
 pub use service::WithIssuer;
 pub(crate) use token::{KeyFiles, fetch as fetch_keys};
 pub(crate) use token_server::signing_key;
-
-/// How often the files of users, rules and keys are looked at.
-const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The authorizer of a configuration, and its upkeep.
 #[derive(Debug)]
@@ -160,20 +157,8 @@ impl Auth {
 
 impl Files {
     async fn follow(mut self) {
-        while self.users.is_some() || self.policy.is_some() || self.keys.is_some() {
-            tokio::time::sleep(INTERVAL).await;
-            let looked = tokio::task::spawn_blocking(move || {
-                self.look();
-                self
-            });
-            match looked.await {
-                Ok(looked) => self = looked,
-                // The runtime ends, or there is a bug in what was just done.
-                Err(error) => {
-                    tracing::error!(%error, "users, rules and keys are not followed any more");
-                    return;
-                }
-            }
+        if self.users.is_some() || self.policy.is_some() || self.keys.is_some() {
+            follow("users, rules and keys", move || self.look()).await;
         }
     }
 
@@ -223,6 +208,7 @@ mod tests {
     use registry_spec::auth::{Access, AuthRequest, Credentials, Secret};
 
     use super::*;
+    use crate::follow::INTERVAL;
 
     #[tokio::test(start_paused = true)]
     async fn a_changed_file_is_in_force_soon_and_a_bad_one_never() {
