@@ -12,6 +12,9 @@ use crate::storage::{LengthMismatch, StorageError};
 use crate::types::{DigestError, ManifestError, NameError, ReferenceError, TagError};
 use crate::{BoxError, header as names};
 
+/// When clients of an unavailable registry should come back, in seconds.
+const RETRY_AFTER: u64 = 5;
+
 /// The codes of the spec's
 /// [error table](https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,6 +147,19 @@ impl Error {
         error
     }
 
+    /// A registry that cannot serve for a while (503, `Retry-After`): says no
+    /// more about it to the client, and keeps `cause` for the log.
+    #[must_use]
+    pub fn unavailable(cause: impl Into<BoxError>) -> Self {
+        let mut error = Self::new(
+            ErrorCode::Unavailable,
+            "the registry is unavailable, try again",
+        )
+        .with_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
+        error.0.cause = Some(cause.into());
+        error
+    }
+
     /// The same error with another status.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
@@ -243,6 +259,7 @@ impl From<StorageError> for Error {
                 return Self::new(ErrorCode::SizeInvalid, source.to_string());
             }
             StorageError::Body { .. } => ErrorCode::BlobUploadInvalid,
+            StorageError::Unavailable { .. } => return Self::unavailable(error),
             StorageError::Backend { .. } => return Self::internal(error),
         };
         Self::new(code, error.to_string())
@@ -329,6 +346,21 @@ mod tests {
         assert!(!error.to_string().contains("secret"));
         assert_eq!(error.into_response().status(), 500);
     }
+
+    #[test]
+    fn an_unavailable_backend_is_503_and_hidden_too() {
+        let error = Error::from(StorageError::Unavailable {
+            backend: "object store",
+            source: "secret-bucket: connection refused".into(),
+        });
+        let cause = error.cause().expect("kept").source().expect("its source");
+        assert!(cause.to_string().contains("secret-bucket"));
+        assert!(!error.to_string().contains("secret"));
+        let response = error.into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "5");
+    }
+
     #[test]
     fn too_many_sign_ins_are_told_when_to_come_back() {
         for (millis, seconds) in [(0, "1"), (400, "1"), (5000, "5")] {

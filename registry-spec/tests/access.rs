@@ -426,7 +426,7 @@ async fn malformed_requests_are_client_errors_on_every_route() {
 #[tokio::test]
 async fn a_blob_that_cannot_be_read_to_its_end_fails_the_body() {
     let recorder = Arc::new(Recorder::default());
-    let storage = Faulty(MemoryStorage::new());
+    let storage = Faulty(MemoryStorage::new(), None);
     let registry = Registry::builder(Arc::new(storage), Arc::new(AllowAll))
         .observer(Arc::clone(&recorder) as Arc<_>)
         .build();

@@ -2,8 +2,12 @@
 
 mod support;
 
-use http::{HeaderMap, Method};
-use registry_spec::Deletes;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method};
+use registry_spec::storage::MemoryStorage;
+use registry_spec::{AllowAll, Deletes, Registry};
+use support::faulty::Faulty;
 use support::{builder, get, push_blob, registry, send, sha256};
 
 const CONTENT: &str = "0123456789";
@@ -242,4 +246,34 @@ async fn deletes_can_be_switched_off() {
     assert_eq!(reply.error(), (405, "UNSUPPORTED".into()));
     assert_eq!(reply.header("allow"), "GET, HEAD");
     get(&registry, &uri).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_storage_may_send_clients_elsewhere_for_a_blob() {
+    let url = HeaderValue::from_static("https://store.example/blob?signature=x");
+    let storage = Arc::new(Faulty(MemoryStorage::new(), Some(url)));
+    let registry = Registry::builder(storage, Arc::new(AllowAll)).build();
+    let digest = push_blob(&registry, "a", CONTENT).await;
+    let uri = format!("/v2/a/blobs/{digest}");
+
+    let reply = get(&registry, &uri).await.expect(307);
+    assert_eq!(
+        reply.header("location"),
+        "https://store.example/blob?signature=x"
+    );
+    assert_eq!(reply.header("docker-content-digest"), digest.to_string());
+    assert_eq!(reply.header("cache-control"), "no-store");
+    assert!(reply.body.is_empty());
+    // What is small, or not there, is answered here.
+    let head = send(&registry, Method::HEAD, &uri, &[], "")
+        .await
+        .expect(200);
+    assert_eq!(head.header("content-length"), "10");
+    let none_match = ("if-none-match", &*format!("\"{digest}\""));
+    send(&registry, Method::GET, &uri, &[none_match], "")
+        .await
+        .expect(304);
+    get(&registry, &format!("/v2/b/blobs/{digest}"))
+        .await
+        .expect(404);
 }

@@ -247,7 +247,7 @@ async fn a_long_list_of_referrers_is_paged_by_its_size() {
 #[tokio::test]
 async fn what_the_fallback_tag_lists_is_merged_in() {
     // Of a storage that an older program filled, only the tag tells.
-    let storage = Arc::new(Faulty(MemoryStorage::new()));
+    let storage = Arc::new(Faulty(MemoryStorage::new(), None));
     let registry = Registry::builder(storage, Arc::new(AllowAll)).build();
     let subject = push_image(&registry, "a", "layer", "v1").await;
     let mut listed = Vec::new();

@@ -3,6 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET`, `HEAD` | 200 |
+//! | `GET` of what the storage has elsewhere | 307, `Location` |
 //! | with `If-None-Match` of the same digest | 304 |
 //! | `GET` with `Range` of one part | 206, `Content-Range` |
 //! | of several parts | 206, `multipart/byteranges` |
@@ -22,7 +23,7 @@ use crate::body::Body;
 use crate::error::{Error, ErrorCode};
 use crate::observer::EventKind;
 use crate::range::{MAX_PARTS, Requested, content_range, requested};
-use crate::storage::{ByteStream, Storage};
+use crate::storage::{BlobUrl, ByteStream, Storage};
 use crate::types::{Digest, RepositoryName, UploadId};
 use crate::{BoxError, header as names};
 
@@ -42,6 +43,11 @@ pub(crate) async fn pull(
         if call.is_head() {
             return Ok(whole(call, &digest, size, Body::empty()));
         }
+    }
+    if let Some(elsewhere) = storage.redirect_blob(&name, &digest).await? {
+        let size = elsewhere.size;
+        call.observe(&name, EventKind::BlobPulled { digest, size });
+        return Ok(redirect(&digest, elsewhere));
     }
     let range = call
         .headers()
@@ -139,6 +145,16 @@ fn whole(call: &Call<'_>, digest: &Digest, size: u64, body: Body) -> Response<Bo
     let mut response = respond(call, StatusCode::OK, digest);
     describe(response.headers_mut(), size);
     *response.body_mut() = body;
+    response
+}
+
+/// The address lets its bearer in, so nobody may keep it.
+fn redirect(digest: &Digest, elsewhere: BlobUrl) -> Response<Body> {
+    let mut response = empty(StatusCode::TEMPORARY_REDIRECT);
+    let headers = response.headers_mut();
+    headers.insert(names::DOCKER_CONTENT_DIGEST, value(digest.to_string()));
+    headers.insert(header::CACHE_CONTROL, names::NO_STORE);
+    headers.insert(header::LOCATION, elsewhere.url);
     response
 }
 

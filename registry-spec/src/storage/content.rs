@@ -1,6 +1,9 @@
 //! What goes in and out of a storage.
 
+use std::fmt;
+
 use bytes::Bytes;
+use http::HeaderValue;
 
 use super::{ByteStream, StorageError};
 use crate::types::{Digest, MediaType, Reference, Tag};
@@ -20,6 +23,32 @@ impl Blob {
     #[must_use]
     pub const fn new(size: u64, content: ByteStream) -> Self {
         Self { size, content }
+    }
+}
+
+/// Where a blob can be had without the registry.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct BlobUrl {
+    /// An absolute URL. Whoever has it may read the blob: `Debug` does not tell it.
+    pub url: HeaderValue,
+    /// Length of the whole blob in bytes.
+    pub size: u64,
+}
+
+impl BlobUrl {
+    /// `url` leads to a blob of `size` bytes.
+    #[must_use]
+    pub const fn new(url: HeaderValue, size: u64) -> Self {
+        Self { url, size }
+    }
+}
+
+impl fmt::Debug for BlobUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobUrl")
+            .field("size", &self.size)
+            .finish_non_exhaustive()
     }
 }
 

@@ -44,6 +44,17 @@ pub enum StorageError {
         #[source]
         source: BoxError,
     },
+    /// What the backend relies on cannot be reached or refuses to serve at the
+    /// moment: the same request may work later (503, with `Retry-After`).
+    /// Logged with its sources, never shown to the client.
+    #[error("{backend} backend is unavailable")]
+    Unavailable {
+        /// Which backend: `object store`, say.
+        backend: &'static str,
+        /// What happened.
+        #[source]
+        source: BoxError,
+    },
     /// The backend itself failed. Logged with its sources, never shown to the
     /// client (500).
     #[error("{backend} backend failed")]

@@ -2,7 +2,7 @@
 //!
 //! | act | method | endpoint |
 //! |---|---|---|
-//! | blobs | [`stat_blob`](Storage::stat_blob), [`read_blob`](Storage::read_blob), [`delete_blob`](Storage::delete_blob), [`mount_blob`](Storage::mount_blob) | end-2, end-10, end-11 |
+//! | blobs | [`stat_blob`](Storage::stat_blob), [`read_blob`](Storage::read_blob), [`redirect_blob`](Storage::redirect_blob), [`delete_blob`](Storage::delete_blob), [`mount_blob`](Storage::mount_blob) | end-2, end-10, end-11 |
 //! | uploads | [`start_upload`](Storage::start_upload), [`append_upload`](Storage::append_upload), [`finish_upload`](Storage::finish_upload), [`stat_upload`](Storage::stat_upload), [`cancel_upload`](Storage::cancel_upload) | end-4 to end-6, end-13, end-14 |
 //! | manifests | [`read_manifest`](Storage::read_manifest), [`put_manifest`](Storage::put_manifest), [`delete_manifest`](Storage::delete_manifest), [`list_referrers`](Storage::list_referrers) | end-3, end-7, end-9, end-12 |
 //! | tags | [`list_tags`](Storage::list_tags), [`delete_tag`](Storage::delete_tag) | end-8, end-9 |
@@ -39,7 +39,7 @@ use async_trait::async_trait;
 
 use crate::types::{Algorithm, Digest, Reference, RepositoryName, Tag, UploadId};
 
-pub use content::{Blob, Expected, Page, Precondition, PutManifest, StoredManifest};
+pub use content::{Blob, BlobUrl, Expected, Page, Precondition, PutManifest, StoredManifest};
 pub use error::StorageError;
 pub use memory::MemoryStorage;
 pub use stream::{ByteStream, LengthMismatch};
@@ -95,6 +95,23 @@ pub trait Storage: Debug + Send + Sync + 'static {
         digest: &Digest,
         range: Option<Range<u64>>,
     ) -> Result<Blob, StorageError>;
+
+    /// Where else a blob of the repository can be had (end-2), for a backend
+    /// that would rather have clients fetch it there: a URL that lets its
+    /// bearer in for a short while. A `GET` of the whole blob or of a range of
+    /// it is then answered with that address, once it has been authorized;
+    /// `HEAD` is not. `None`, the default, is for [`read_blob`](Self::read_blob).
+    ///
+    /// # Errors
+    /// [`StorageError::BlobUnknown`] when the repository does not hold it.
+    async fn redirect_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<BlobUrl>, StorageError> {
+        let _ = (name, digest);
+        Ok(None)
+    }
 
     /// Reads a manifest by tag or digest (end-3). The digest in the answer is
     /// the one asked for, or the one under which the tag was pushed.

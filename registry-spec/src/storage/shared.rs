@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Blob, ByteStream, Page, PutManifest, Storage, StorageError, StoredManifest};
+use super::{Blob, BlobUrl, ByteStream, Page, PutManifest, Storage, StorageError, StoredManifest};
 use crate::types::{Algorithm, Digest, Reference, RepositoryName, Tag, UploadId};
 
 /// So that wrappers can nest, and one storage can be shared.
@@ -23,6 +23,14 @@ impl<T: Storage + ?Sized> Storage for Arc<T> {
         range: Option<Range<u64>>,
     ) -> Result<Blob, StorageError> {
         (**self).read_blob(name, digest, range).await
+    }
+
+    async fn redirect_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<BlobUrl>, StorageError> {
+        (**self).redirect_blob(name, digest).await
     }
 
     async fn read_manifest(

@@ -3,16 +3,18 @@
 use std::ops::Range;
 
 use async_trait::async_trait;
+use http::HeaderValue;
 use registry_spec::storage::{
-    Blob, ByteStream, MemoryStorage, Page, PutManifest, Storage, StorageError, StoredManifest,
+    Blob, BlobUrl, ByteStream, MemoryStorage, Page, PutManifest, Storage, StorageError,
+    StoredManifest,
 };
 use registry_spec::types::{Algorithm, Digest, Reference, RepositoryName, Tag, UploadId};
 
 /// A storage in memory with two faults: of each blob it sends one byte and says
 /// nothing of the rest, and it does not know of any referrer, as one that was
-/// filled by an older program.
+/// filled by an older program. It may send clients elsewhere for every blob.
 #[derive(Debug)]
-pub(crate) struct Faulty(pub(crate) MemoryStorage);
+pub(crate) struct Faulty(pub(crate) MemoryStorage, pub(crate) Option<HeaderValue>);
 
 type Answer<T> = Result<T, StorageError>;
 
@@ -27,6 +29,14 @@ impl Storage for Faulty {
     ) -> Answer<Blob> {
         let blob = self.0.read_blob(name, digest, range).await?;
         Ok(Blob::new(blob.size, ByteStream::from("0")))
+    }
+    async fn redirect_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Answer<Option<BlobUrl>> {
+        let size = self.0.stat_blob(name, digest).await?;
+        Ok(self.1.clone().map(|url| BlobUrl::new(url, size)))
     }
     async fn stat_blob(&self, name: &RepositoryName, digest: &Digest) -> Answer<u64> {
         self.0.stat_blob(name, digest).await

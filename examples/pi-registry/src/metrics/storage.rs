@@ -10,7 +10,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use registry_spec::Storage;
-use registry_spec::storage::{Blob, ByteStream, Page, PutManifest, StorageError, StoredManifest};
+use registry_spec::storage::{
+    Blob, BlobUrl, ByteStream, Page, PutManifest, StorageError, StoredManifest,
+};
 use registry_spec::types::{Algorithm, Digest, Reference, RepositoryName, Tag, UploadId};
 
 /// Where the content is, by distribution's name; there is no other driver yet.
@@ -90,6 +92,15 @@ impl Storage for MeasuredStorage {
     ) -> Result<Blob, StorageError> {
         let call = self.inner.read_blob(name, digest, range);
         self.time("ReadBlob", call).await
+    }
+
+    async fn redirect_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<BlobUrl>, StorageError> {
+        let call = self.inner.redirect_blob(name, digest);
+        self.time("RedirectBlob", call).await
     }
 
     async fn read_manifest(
