@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use futures_util::future::join;
 
 use super::{chunked, collect, name, push_blob, push_blob_as, read_blob, sha256};
 use crate::storage::{Storage, StorageError};
@@ -212,6 +213,41 @@ pub async fn a_deleted_blob_can_be_pushed_again(storage: &dyn Storage) {
     storage.delete_blob(&name, &digest).await.expect("is there");
     push_blob(storage, &name, &HELLO).await;
     assert_eq!(read_blob(storage, &name, &digest).await, HELLO);
+}
+
+/// A backend that removes bytes which no repository has any more finds out in
+/// time that one has them again.
+pub async fn a_push_beside_the_last_delete_is_kept(storage: &dyn Storage) {
+    let (a, b) = (name("a"), name("b"));
+    for round in 0..20 {
+        let content = Bytes::from(format!("round {round}"));
+        let digest = push_blob(storage, &a, &content).await;
+        let id = storage
+            .start_upload(&b, Algorithm::Sha256)
+            .await
+            .expect("starts");
+        storage
+            .append_upload(&b, &id, 0, content.clone().into())
+            .await
+            .expect("is appended");
+        let finish = storage.finish_upload(&b, &id, &digest);
+        let (deleted, pushed) = join(storage.delete_blob(&a, &digest), finish).await;
+        deleted.expect("is there");
+        pushed.expect("is pushed");
+        assert_eq!(read_blob(storage, &b, &digest).await, content);
+        // A mount may come too late, but not half.
+        let mount = storage.mount_blob(&a, &digest, Some(&b));
+        let (deleted, mounted) = join(storage.delete_blob(&b, &digest), mount).await;
+        deleted.expect("is there");
+        match mounted {
+            Ok(()) => assert_eq!(read_blob(storage, &a, &digest).await, content),
+            Err(StorageError::BlobUnknown) => {
+                let stat = storage.stat_blob(&a, &digest).await;
+                assert!(matches!(stat, Err(StorageError::BlobUnknown)), "{stat:?}");
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
 }
 
 /// What was opened is read to its end, or fails; it never ends early.

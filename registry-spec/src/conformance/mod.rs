@@ -59,6 +59,7 @@ macro_rules! storage_conformance {
             blob::a_deleted_blob_is_unknown_at_once
             blob::a_deleted_blob_stays_in_other_repositories
             blob::a_deleted_blob_can_be_pushed_again
+            blob::a_push_beside_the_last_delete_is_kept
             blob::a_read_outlives_a_delete_or_fails
             upload::a_session_starts_at_zero
             upload::chunks_add_up
