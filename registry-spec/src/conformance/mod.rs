@@ -21,6 +21,7 @@
 )]
 
 pub mod blob;
+pub mod dropped;
 pub mod manifest;
 pub mod referrers;
 pub mod repository;
@@ -110,6 +111,9 @@ macro_rules! storage_conformance {
             repository::repositories_are_listed_in_pages
             repository::a_repository_without_manifests_is_not_listed
             repository::a_repository_stays_listed
+            dropped::a_finish_that_is_dropped_leaves_a_session_or_a_blob
+            dropped::a_push_that_is_dropped_is_whole_or_nothing
+            dropped::a_delete_that_is_dropped_is_whole_or_nothing
         }
     };
     (@tests $make:expr; $($resource:ident :: $clause:ident)*) => {
