@@ -13,6 +13,8 @@ use super::serde_as_text;
 /// Names sort with `/` before every other character, so that a repository is
 /// followed by those nested under it; it is the order of `_catalog` in CNCF
 /// Distribution, and the one in which a directory tree is walked.
+/// Where only bytes can be compared, as in a database, the names with a space
+/// for each slash sort the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RepositoryName(Arc<str>);
 
@@ -101,6 +103,16 @@ pub enum NameError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_sort_as_bytes_with_spaces_for_slashes() {
+        let mut names = [
+            "b", "a-b", "a/b/c", "a.b", "a/b", "a", "a/b-c", "0", "a__b", "a0",
+        ]
+        .map(|text| text.parse::<RepositoryName>().expect(text));
+        names.sort();
+        assert!(names.is_sorted_by_key(|name| name.as_str().replace('/', " ")));
+    }
 
     #[test]
     fn names_of_the_grammar_parse_and_print() {
