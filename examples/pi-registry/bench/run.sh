@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# pi-registry beside other registries and nginx: how fast, at which price in CPU time, in how much memory.
+#
+#   cargo build --release -p pi-registry -p registry-load
+#   examples/pi-registry/bench/run.sh
+#
+# Each server has one core for itself and the load another one, on the loopback; servers take turns, and the median of the rounds
+# counts. All bytes that are moved are checked. About 25 minutes on a machine that must do nothing else. At the end a table in
+# Markdown, in which a ratio is that of the first server to another one: above 1 is good for rates, below 1 for everything else.
+#
+#   SERVERS='pi-registry docker-registry registry-v3 nginx'
+#                          Debian's docker-registry is distribution 2.8; NAME=PROGRAM is another build of pi-registry
+#   ONLY='pull push manifests head memory idle startup size'
+#   SCHEMES='http https'   for pull, push and idle; https is TLS 1.3 with AES-128-GCM and an ECDSA certificate
+#   ROUNDS=3
+#   DATA_DIR=/dev/shm      where the registries' data is: a tmpfs, so that the disk's interrupts are nobody's CPU time, or a folder on
+#                          a disk, such as /var/tmp
+#   BLOB_MIB=64            the size of what is pulled and pushed
+#   PULL_MIB=4096          pulled in one round
+#   PUSH_MIB=1024          pushed in one round, each blob with unique content
+#   SECONDS_EACH=5         of requests in one round
+#   MEMORY_MIB=128         the size of the blobs of `memory`: 8 pushes and 32 pulls of it at once
+#   IDLE_CONNECTIONS=5000
+#   TREE_BLOBS=100000      on the tree of `startup`, which is written first
+#   SERVER_CORES=0 LOAD_CORES=1
+#                          as taskset reads them; on a machine with one core nothing is pinned
+#   SMOKE=1                tiny numbers for all of these: whether it works, and nothing else
+#
+# KEEP, TMPDIR and REGISTRY_BIN are those of ../tests/clients/lib.sh, which installs what is missing from Debian and Go.
+BENCH_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=../tests/clients/lib.sh
+source "$BENCH_DIR/../tests/clients/lib.sh"
+# shellcheck source=../tests/clients/engines.sh
+source "$CLIENTS_DIR/engines.sh"
+# shellcheck source=../tests/clients/tls_lib.sh
+source "$CLIENTS_DIR/tls_lib.sh"
+# shellcheck source=../tests/clients/auth_lib.sh
+source "$CLIENTS_DIR/auth_lib.sh"
+# shellcheck source=servers.sh
+source "$BENCH_DIR/servers.sh"
+# shellcheck source=measure.sh
+source "$BENCH_DIR/measure.sh"
+
+if [[ -n ${SMOKE:-} ]]; then
+    : "${ROUNDS:=1}" "${BLOB_MIB:=2}" "${PULL_MIB:=8}" "${PUSH_MIB:=8}" "${SECONDS_EACH:=0.2}" "${MEMORY_MIB:=4}"
+    : "${IDLE_CONNECTIONS:=50}" "${TREE_BLOBS:=200}"
+fi
+read -ra SERVERS <<<"${SERVERS:-pi-registry docker-registry registry-v3 nginx}"
+read -ra ONLY <<<"${ONLY:-pull push manifests head memory idle startup size}"
+read -ra SCHEMES <<<"${SCHEMES:-http https}"
+ROUNDS=${ROUNDS:-3}
+DATA_DIR=${DATA_DIR:-/dev/shm}
+BLOB_MIB=${BLOB_MIB:-64}
+PULL_MIB=${PULL_MIB:-4096}
+PUSH_MIB=${PUSH_MIB:-1024}
+SECONDS_EACH=${SECONDS_EACH:-5}
+MEMORY_MIB=${MEMORY_MIB:-128}
+IDLE_CONNECTIONS=${IDLE_CONNECTIONS:-5000}
+TREE_BLOBS=${TREE_BLOBS:-100000}
+SERVER_CORES=${SERVER_CORES:-0}
+LOAD_CORES=${LOAD_CORES:-1}
+
+LOAD=${PROGRAM%/*}/registry-load
+[[ -x $LOAD ]] || LOAD=${CARGO_TARGET_DIR:-$REPO_DIR/target}/release/registry-load
+[[ -x $LOAD ]] || die "$LOAD is missing: cargo build --release -p registry-load"
+need curl jq ss openssl taskset awk
+ON_SERVER=(taskset -c "$SERVER_CORES") ON_LOAD=(taskset -c "$LOAD_CORES")
+(($(nproc) >= 2)) || { ON_SERVER=(env) ON_LOAD=(env) && echo 'one core: servers and load share it'; }
+# For many connections; where it is not allowed, those measurements fail by themselves.
+ulimit -n 65536 2>/dev/null || true
+
+# The first folder has what everybody serves and pushes, the others belong to one server each.
+DATA_ROOT=$(mktemp -d "$DATA_DIR/rc.XXXXXX")
+CONTENT=$(mktemp -d /dev/shm/rc.XXXXXX)
+MORE_FOLDERS+=("$DATA_ROOT" "$CONTENT")
+TABLE=$WORK/table.tsv
+: >"$TABLE"
+
+about_the_machine
+make_authority ca
+make_certificate bench ca subjectAltName=IP:127.0.0.1 extendedKeyUsage=serverAuth
+export CURL_CA_BUNDLE=$CERTS/ca.crt
+make_users "$AUTH/users" 10 "$WRITER"
+make_content
+for name in "${SERVERS[@]}"; do prepare "$name"; done
+for measurement in "${ONLY[@]}"; do
+    [[ $(type -t "measure_$measurement") == function ]] || die "no such measurement: $measurement"
+    "measure_$measurement"
+done
+echo
+awk -F '\t' -v servers="${SERVERS[*]}" -f "$BENCH_DIR/table.awk" "$TABLE"
