@@ -1,6 +1,6 @@
 # What is measured: one function for each word of ONLY. Sourced by run.sh.
 # shellcheck shell=bash
-# shellcheck disable=SC2153 # run.sh's
+# shellcheck disable=SC2034,SC2153 # run.sh's and servers.sh's
 
 # record QUANTITY NAME VALUE DIGITS more|less: one line of the table, whether more of it is better or less.
 record() { printf '%s\t%s\t%s\t%s\t%s\n' "$@" >>"$TABLE"; }
