@@ -89,7 +89,7 @@ measure_push() {
             for ((round = 0; round < ROUNDS; round++)); do
                 for name in "${SERVERS[@]}"; do
                     is_registry "$name" || continue
-                    serve "$name" "$scheme" "$DATA_ROOT/push"
+                    serve "$name" "$scheme" "$PUSH_ROOT/push"
                     arguments=(--content "$CONTENT/blob" --ca "$CERTS/ca.crt" "${AT[$name]}")
                     load push --blobs 1 --unchecked "${arguments[@]}" >"$WORK/warm"
                     line=$(load push --connections "$connections" --cpu "${PIDS[$name]}" --blobs $((PUSH_MIB / BLOB_MIB)) \
@@ -97,7 +97,7 @@ measure_push() {
                     # shellcheck disable=SC2086
                     record_bytes "push $scheme, $connections" "$name" $line
                     stop "$name"
-                    rm -rf "$DATA_ROOT/push"
+                    rm -rf "$PUSH_ROOT/push"
                 done
             done
         done
@@ -163,7 +163,7 @@ measure_memory() {
     local name url digest pids
     digest=$(digest_of "$CONTENT/large")
     for name in "${SERVERS[@]}"; do
-        serve "$name" http "$DATA_ROOT/memory"
+        serve "$name" http "$PUSH_ROOT/memory"
         record_value 'memory: MiB idle' "$name" "$(memory_of "$name" VmRSS)" 0
         url=${AT[$name]}/large pids=()
         if is_registry "$name"; then
@@ -176,7 +176,7 @@ measure_memory() {
         wait_all "${pids[@]}" $!
         record_value "memory: MiB at most, 32 pulls and 8 pushes of $MEMORY_MIB MiB" "$name" "$(memory_of "$name" VmHWM)" 0
         stop "$name"
-        rm -rf "$DATA_ROOT/memory"
+        rm -rf "$PUSH_ROOT/memory"
     done
 }
 
@@ -214,19 +214,19 @@ measure_idle() {
 
 measure_startup() {
     local name port round words
-    load tree "$DATA_ROOT/tree" "$TREE_BLOBS"
+    load tree "$PULL_ROOT/tree" "$TREE_BLOBS"
     for ((round = 0; round < ROUNDS; round++)); do
         for name in "${SERVERS[@]}"; do
             is_registry "$name" || continue
             read -ra words <<<"$(command_of "$name")"
             port=$(free_port)
             record_value "milliseconds until the first answer, $TREE_BLOBS blobs" "$name" "$(env -u REGISTRY_BIN "${SETTINGS[@]}" \
-                REGISTRY_HTTP_ADDR="127.0.0.1:$port" REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="$DATA_ROOT/tree" \
+                REGISTRY_HTTP_ADDR="127.0.0.1:$port" REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="$PULL_ROOT/tree" \
                 "${ON_LOAD[@]}" "$LOAD" start "http://127.0.0.1:$port/v2/" -- "${ON_SERVER[@]}" "${words[@]}" \
                 2>>"$WORK/registry.log" | awk '{ print $1 * 1000 }')" 1
         done
     done
-    rm -rf "$DATA_ROOT/tree"
+    rm -rf "$PULL_ROOT/tree"
 }
 
 measure_size() {
@@ -244,6 +244,6 @@ about_the_machine() {
     # Of x86 and of ARM.
     ! grep -qE '^(flags|Features)\b.*\b(sha_ni|sha2)\b' /proc/cpuinfo || sha=yes
     echo "CPU: $(lscpu | sed -n 's/^Model name: *//p' | head -n 1), $(nproc) cores; SHA extensions: $sha"
-    echo "kernel: $(uname -srm); data on $(stat -f -c %T "$DATA_DIR")"
+    echo "kernel: $(uname -srm); pulls from $(stat -f -c %T "$PULL_DIR"), pushes to $(stat -f -c %T "$PUSH_DIR")"
     echo "servers: ${SERVERS[*]}; pinned: ${ON_SERVER[*]}; load: ${ON_LOAD[*]}; rounds: $ROUNDS"
 }

@@ -13,8 +13,8 @@
 #   ONLY='pull push manifests head memory idle startup size'
 #   SCHEMES='http https'   for pull, push and idle; https is TLS 1.3 with AES-128-GCM and an ECDSA certificate
 #   ROUNDS=3
-#   DATA_DIR=/dev/shm      where the registries' data is: a tmpfs, so that the disk's interrupts are nobody's CPU time, or a folder on
-#                          a disk, such as /var/tmp
+#   PULL_DIR=/var/tmp      where the data is that is read: on a disk, since this is where registries have it, and in the page cache
+#   PUSH_DIR=/dev/shm      where pushes go: a tmpfs, so that the disk's interrupts are nobody's CPU time, or a folder on a disk
 #   BLOB_MIB=64            the size of what is pulled and pushed
 #   PULL_MIB=4096          pulled in one round
 #   PUSH_MIB=1024          pushed in one round, each blob with unique content
@@ -43,13 +43,14 @@ source "$BENCH_DIR/measure.sh"
 
 if [[ -n ${SMOKE:-} ]]; then
     : "${ROUNDS:=1}" "${BLOB_MIB:=2}" "${PULL_MIB:=8}" "${PUSH_MIB:=8}" "${SECONDS_EACH:=0.2}" "${MEMORY_MIB:=4}"
-    : "${IDLE_CONNECTIONS:=50}" "${TREE_BLOBS:=200}"
+    : "${IDLE_CONNECTIONS:=50}" "${TREE_BLOBS:=200}" "${PULL_DIR:=/dev/shm}"
 fi
 read -ra SERVERS <<<"${SERVERS:-pi-registry docker-registry registry-v3 nginx}"
 read -ra ONLY <<<"${ONLY:-pull push manifests head memory idle startup size}"
 read -ra SCHEMES <<<"${SCHEMES:-http https}"
 ROUNDS=${ROUNDS:-3}
-DATA_DIR=${DATA_DIR:-/dev/shm}
+PULL_DIR=${PULL_DIR:-/var/tmp}
+PUSH_DIR=${PUSH_DIR:-/dev/shm}
 BLOB_MIB=${BLOB_MIB:-64}
 PULL_MIB=${PULL_MIB:-4096}
 PUSH_MIB=${PUSH_MIB:-1024}
@@ -69,10 +70,10 @@ ON_SERVER=(taskset -c "$SERVER_CORES") ON_LOAD=(taskset -c "$LOAD_CORES")
 # For many connections; where it is not allowed, those measurements fail by themselves.
 ulimit -n 65536 2>/dev/null || true
 
-# The first folder has what everybody serves and pushes, the others belong to one server each.
-DATA_ROOT=$(mktemp -d "$DATA_DIR/rc.XXXXXX")
-CONTENT=$(mktemp -d /dev/shm/rc.XXXXXX)
-MORE_FOLDERS+=("$DATA_ROOT" "$CONTENT")
+PULL_ROOT=$(mktemp -d "$PULL_DIR/rc.XXXXXX")
+PUSH_ROOT=$(mktemp -d "$PUSH_DIR/rc.XXXXXX")
+MORE_FOLDERS+=("$PULL_ROOT" "$PUSH_ROOT")
+CONTENT=$PULL_ROOT/content
 TABLE=$WORK/table.tsv
 : >"$TABLE"
 
@@ -83,6 +84,8 @@ export CURL_CA_BUNDLE=$CERTS/ca.crt
 make_users "$AUTH/users" 10 "$WRITER"
 make_content
 for name in "${SERVERS[@]}"; do prepare "$name"; done
+# What is to be written should not be so while it is read.
+sync -f "$PULL_ROOT"
 for measurement in "${ONLY[@]}"; do
     [[ $(type -t "measure_$measurement") == function ]] || die "no such measurement: $measurement"
     "measure_$measurement"

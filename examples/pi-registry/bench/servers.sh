@@ -37,11 +37,12 @@ prepare() {
     stop "$1"
 }
 
-data_of() { echo "$DATA_ROOT/${1%%=*}"; }
+data_of() { echo "$PULL_ROOT/${1%%=*}"; }
 
 # What is pushed and pulled, and an image's manifest of common size.
 make_content() {
     local config layer
+    mkdir "$CONTENT"
     noise blob $((BLOB_MIB << 20)) >"$CONTENT/blob"
     noise large $((MEMORY_MIB << 20)) >"$CONTENT/large"
     echo '{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}' >"$CONTENT/config"
