@@ -215,6 +215,7 @@ measure_idle() {
 measure_startup() {
     local name port round words
     load tree "$PULL_ROOT/tree" "$TREE_BLOBS"
+    sync -f "$PULL_ROOT"
     for ((round = 0; round < ROUNDS; round++)); do
         for name in "${SERVERS[@]}"; do
             is_registry "$name" || continue

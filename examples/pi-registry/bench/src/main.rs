@@ -16,6 +16,8 @@ mod pull;
 mod push;
 mod requests;
 mod start;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::process::ExitCode;
