@@ -5,8 +5,12 @@
 #   examples/pi-registry/bench/run.sh
 #
 # Each server has one core for itself and the load another one, on the loopback; servers take turns, and the median of the rounds
-# counts. All bytes that are moved are checked. About 25 minutes on a machine that must do nothing else. At the end a table in
-# Markdown, in which a ratio is that of the first server to another one: above 1 is good for rates, below 1 for everything else.
+# counts. The machine must do nothing else meanwhile. At the end comes a table in Markdown, in which a ratio is that of the first
+# server to another one: above 1 is good for rates, below 1 for everything else.
+#
+# What is moved is checked, and the first fault ends the run. What was pushed is read back and compared as a whole. Small answers are
+# compared each. Of a large pull the length is, and one MiB after the other: in each pull the next, since comparing all would make
+# the client slower than the servers.
 #
 #   SERVERS='pi-registry docker-registry registry-v3 nginx'
 #                          Debian's docker-registry is distribution 2.8; NAME=PROGRAM is another build of pi-registry

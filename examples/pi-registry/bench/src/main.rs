@@ -27,7 +27,7 @@ use clap::{Args, Parser, Subcommand};
 /// Any error: all of them end the program.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Load for container registries, checked byte by byte.
+/// Load for container registries that checks what it gets.
 #[derive(Debug, Parser)]
 struct Cli {
     #[command(subcommand)]
