@@ -31,10 +31,7 @@ impl From<Error> for StorageError {
     fn from(error: Error) -> Self {
         match error {
             Error::Answer(answer) => answer,
-            failure => Self::Backend {
-                backend: "sqlite",
-                source: failure.into(),
-            },
+            failure => Self::backend("sqlite", failure),
         }
     }
 }

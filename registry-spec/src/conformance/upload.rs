@@ -337,7 +337,7 @@ pub async fn finishing_beside_an_append_never_mixes(storage: &dyn Storage) {
     }
 }
 
-/// One of the two ends it, and the other finds it gone.
+/// One of the two ends it, and the other finds it busy or gone.
 pub async fn a_session_finished_twice_at_once_ends_once(storage: &dyn Storage) {
     let name = name("a");
     let id = start(storage, &name).await;
@@ -348,14 +348,19 @@ pub async fn a_session_finished_twice_at_once_ends_once(storage: &dyn Storage) {
     let digest = sha256("abc");
     let finish = || storage.finish_upload(&name, &id, &digest);
     let (one, other) = join(finish(), finish()).await;
+    let ((Ok(()), Err(lost)) | (Err(lost), Ok(()))) = (&one, &other) else {
+        panic!("{one:?}, {other:?}");
+    };
     assert!(
         matches!(
-            (&one, &other),
-            (Ok(()), Err(StorageError::UploadUnknown)) | (Err(StorageError::UploadUnknown), Ok(()))
+            lost,
+            StorageError::UploadUnknown | StorageError::OutOfOrder { .. }
         ),
-        "{one:?}, {other:?}"
+        "{lost:?}"
     );
     assert_eq!(read_blob(storage, &name, &digest).await, "abc");
+    let gone = storage.stat_upload(&name, &id).await;
+    assert!(matches!(gone, Err(StorageError::UploadUnknown)), "{gone:?}");
 }
 
 /// Small artifacts share their config, and are pushed in parallel.

@@ -66,3 +66,18 @@ pub enum StorageError {
         source: BoxError,
     },
 }
+
+impl StorageError {
+    /// [`Backend`](Self::Backend): the backend of that name failed.
+    pub fn backend(backend: &'static str, source: impl Into<BoxError>) -> Self {
+        let source = source.into();
+        Self::Backend { backend, source }
+    }
+
+    /// [`Unavailable`](Self::Unavailable): the backend of that name cannot
+    /// serve for a while.
+    pub fn unavailable(backend: &'static str, source: impl Into<BoxError>) -> Self {
+        let source = source.into();
+        Self::Unavailable { backend, source }
+    }
+}

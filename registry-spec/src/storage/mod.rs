@@ -159,8 +159,8 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// * [`StorageError::UploadUnknown`]: the repository has no such session.
     /// * [`StorageError::DigestMismatch`]: the content has another digest. The
     ///   session is gone, since no further byte could mend it.
-    /// * [`StorageError::OutOfOrder`]: an append is under way. The session
-    ///   stays as it was.
+    /// * [`StorageError::OutOfOrder`]: an append or another finish is under way,
+    ///   which this one does not disturb. Nobody looks at its `at`.
     async fn finish_upload(
         &self,
         name: &RepositoryName,

@@ -42,10 +42,7 @@ impl FileError {
 
 impl From<FileError> for StorageError {
     fn from(error: FileError) -> Self {
-        Self::Backend {
-            backend: BACKEND,
-            source: error.into(),
-        }
+        Self::backend(BACKEND, error)
     }
 }
 
