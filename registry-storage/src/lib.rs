@@ -2,8 +2,13 @@
 //! so that a registry can take over what `registry:2` has written, and hand it
 //! back.
 //!
-//! [`FileSystem`] keeps everything in a directory tree. It is there on Unix
-//! only, since it relies on renames over open files and on syncing directories.
+//! * [`FileSystem`] keeps everything in a directory tree. It is there on Unix
+//!   only, since it relies on renames over open files and on syncing
+//!   directories.
+//! * `ObjectStorage` (feature `object-store`) keeps the same tree in the keys of
+//!   S3, MinIO, Google Cloud Storage, Azure Blob Storage or any other store of
+//!   the `object_store` crate, for any number of registries at once; see its
+//!   module `object`. All that follows here is about [`FileSystem`].
 //!
 //! # The tree
 //!
@@ -96,6 +101,12 @@
 
 #[cfg(unix)]
 pub mod filesystem;
+#[cfg(feature = "object-store")]
+pub mod object;
+mod purged;
 
 #[cfg(unix)]
 pub use filesystem::FileSystem;
+#[cfg(feature = "object-store")]
+pub use object::ObjectStorage;
+pub use purged::PurgedUploads;

@@ -48,13 +48,13 @@ use registry_spec::storage::{
 use registry_spec::types::{Algorithm, Digest, Reference, RepositoryName, Tag, UploadId};
 use tokio::task;
 
+use crate::PurgedUploads;
 use content::Content;
 use error::FileError;
 use places::{Places, turn};
 use tree::Tree;
 
 pub use prepare::Access;
-pub use purge::PurgedUploads;
 
 /// A registry's content in a directory tree, as `registry:2` and `registry:3`
 /// keep it.

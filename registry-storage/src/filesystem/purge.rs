@@ -13,17 +13,7 @@ use super::error::At;
 use super::tree::Tree;
 use super::upload::{open_session, remove_session};
 use super::{disk, layout};
-
-/// What [`FileSystem::purge_uploads`](super::FileSystem::purge_uploads) removed,
-/// or would remove.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PurgedUploads {
-    /// How many sessions.
-    pub sessions: u64,
-    /// How many bytes they held.
-    pub bytes: u64,
-}
+use crate::PurgedUploads;
 
 impl Tree {
     /// `dry_run` only counts.

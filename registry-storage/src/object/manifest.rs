@@ -1,0 +1,272 @@
+//! Manifests of a repository: end-3, end-7, end-9.
+//!
+//! A put, each step acknowledged by the store before the next:
+//!
+//! | step | when it ends here |
+//! |---|---|
+//! | `blobs/…/data` | there are bytes that nothing refers to |
+//! | the link in `revisions` | there is the manifest, by digest |
+//! | the entry among its subject's referrers | the same, listed |
+//! | for each tag: `index/…/link`, then `current/link` | so are the tags so far |
+//!
+//! A delete goes the other way round: every tag that stands at it, the entry,
+//! the link in `revisions`.
+//!
+//! The two may run beside each other in several registries, and nothing is
+//! locked. Instead each looks at what the other may have done to it:
+//!
+//! | a put, after its last tag | a delete, after the link in `revisions` |
+//! |---|---|
+//! | looks at the link in `revisions`; if it is gone: | looks for tags; for each one at it: |
+//! | writes it again, and the entry | removes the tag |
+//! | looks at its tags; writes again what is gone | looks at the link in `revisions`; if it is back, writes the tag again |
+//!
+//! Whoever looks later sees what the other wrote. So both manifest and tag are
+//! left, or neither, and a tag alone proves that the repository has the
+//! manifest: reading one takes two requests.
+//!
+//! A tag may also move on to another manifest meanwhile. No store can be told
+//! to remove only what is unchanged, so each tag is looked at again just before
+//! it is removed.
+
+use bytes::Bytes;
+use object_store::PutPayload;
+use registry_spec::storage::{Precondition, PutManifest, StorageError, StoredManifest};
+use registry_spec::types::{Digest, Manifest, Reference, RepositoryName, Tag};
+
+use super::objects::{Condition, Objects};
+
+/// The largest manifest read into memory. The spec expects 4 MiB to work, and
+/// somebody may have configured more; but any blob can be linked as a manifest.
+const MAX_MANIFEST_LEN: u64 = 16 * 1024 * 1024;
+
+impl Objects {
+    pub(super) async fn read_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<StoredManifest, StorageError> {
+        let (digest, bytes) = match reference {
+            Reference::Digest(digest) => (*digest, self.manifest_bytes(name, digest).await?),
+            Reference::Tag(tag) => {
+                let link = self.read_link(&self.layout.tag_current(name, tag)).await?;
+                let digest = link.ok_or(StorageError::ManifestUnknown)?;
+                (digest, self.manifest_content(&digest).await?)
+            }
+        };
+        let bytes = bytes.ok_or(StorageError::ManifestUnknown)?;
+        let Some(media_type) = Manifest::media_type_of(&bytes) else {
+            let path = self.layout.blob_data(&digest);
+            self.warn_once(&path, "not a manifest that can be served, taken as absent");
+            return Err(StorageError::ManifestUnknown);
+        };
+        Ok(StoredManifest::new(digest, media_type, bytes))
+    }
+
+    pub(super) async fn put_manifest(
+        &self,
+        name: &RepositoryName,
+        manifest: &PutManifest,
+    ) -> Result<(), StorageError> {
+        let digest = &manifest.digest;
+        // Asked again when it is acted upon; here it saves writing what is refused.
+        let expected = self.check(name, manifest.precondition.as_ref()).await?;
+        self.put(&self.layout.blob_data(digest), manifest.bytes.clone())
+            .await?;
+        self.manifests.insert(*digest, &manifest.bytes);
+
+        let revision = self.layout.revision(name, digest);
+        match (&expected, &manifest.precondition) {
+            (
+                Some(condition),
+                Some(Precondition {
+                    reference: Reference::Digest(_),
+                    ..
+                }),
+            ) => {
+                self.write_link_if(&revision, digest, condition).await?;
+            }
+            _ => self.write_link(&revision, digest).await?,
+        }
+        if let Some(subject) = &manifest.subject {
+            self.write_referrer(name, subject, digest).await?;
+        }
+        for tag in &manifest.tags {
+            let condition = match (&expected, &manifest.precondition) {
+                (
+                    Some(condition),
+                    Some(Precondition {
+                        reference: Reference::Tag(of),
+                        ..
+                    }),
+                ) if of == tag => Some(condition),
+                _ => None,
+            };
+            self.move_tag(name, tag, digest, condition).await?;
+        }
+        if !manifest.tags.is_empty() && self.head(&revision).await?.is_none() {
+            self.put_again(name, manifest).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings back what a delete at the same time has taken away.
+    async fn put_again(
+        &self,
+        name: &RepositoryName,
+        manifest: &PutManifest,
+    ) -> Result<(), StorageError> {
+        let digest = &manifest.digest;
+        self.write_link(&self.layout.revision(name, digest), digest)
+            .await?;
+        if let Some(subject) = &manifest.subject {
+            self.write_referrer(name, subject, digest).await?;
+        }
+        for tag in &manifest.tags {
+            self.restore_tag(name, tag, digest).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn delete_manifest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        let revision = self.layout.revision(name, digest);
+        self.head(&revision)
+            .await?
+            .ok_or(StorageError::ManifestUnknown)?;
+        self.put(&self.layout.kept(name), Bytes::new()).await?;
+        let subject = self
+            .manifest_content(digest)
+            .await?
+            .and_then(|bytes| Manifest::subject_of(&bytes));
+        for tag in self.tags_at(name, digest).await? {
+            if self.still_stands_at(name, &tag, digest).await? {
+                self.remove_tag(name, &tag).await?;
+            }
+        }
+        if let Some(subject) = subject {
+            self.delete(vec![self.layout.referrer(name, &subject, digest)])
+                .await?;
+        }
+        self.delete(vec![revision.clone()]).await?;
+        for tag in self.tags_at(name, digest).await? {
+            if !self.still_stands_at(name, &tag, digest).await? {
+                continue;
+            }
+            self.delete(vec![self.layout.tag_current(name, &tag)])
+                .await?;
+            if self.head(&revision).await?.is_some() {
+                self.restore_tag(name, &tag, digest).await?;
+            } else {
+                self.remove_tag_index(name, &tag).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of one of the repository's manifests.
+    pub(super) async fn manifest_bytes(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Bytes>, StorageError> {
+        let revision = self.layout.revision(name, digest);
+        let (link, bytes) = tokio::join!(self.read_link(&revision), self.manifest_content(digest));
+        match link? {
+            Some(content) if content == *digest => bytes,
+            Some(content) => self.manifest_content(&content).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The bytes of a manifest, whoever has it.
+    async fn manifest_content(&self, digest: &Digest) -> Result<Option<Bytes>, StorageError> {
+        if let Some(bytes) = self.manifests.get(digest) {
+            return Ok(Some(bytes));
+        }
+        let path = self.layout.blob_data(digest);
+        let content = self.get(&path, MAX_MANIFEST_LEN).await?;
+        Ok(content.map(|content| {
+            self.manifests.insert(*digest, &content.bytes);
+            content.bytes
+        }))
+    }
+
+    /// Compares with what the reference of a precondition stands at, and
+    /// returns what must then hold of its link when it is written.
+    async fn check(
+        &self,
+        name: &RepositoryName,
+        precondition: Option<&Precondition>,
+    ) -> Result<Option<Condition>, StorageError> {
+        let Some(precondition) = precondition else {
+            return Ok(None);
+        };
+        let path = match &precondition.reference {
+            Reference::Tag(tag) => self.layout.tag_current(name, tag),
+            Reference::Digest(digest) => self.layout.revision(name, digest),
+        };
+        let (link, version) = self.read_link_version(&path).await?;
+        let current = match link {
+            Some(digest) if self.content_len(&digest).await?.is_some() => Some(digest),
+            _ => None,
+        };
+        precondition.check(current.as_ref())?;
+        Ok(match version {
+            Some(version) => Some(Condition::Unchanged(version)),
+            None => Some(Condition::Absent),
+        })
+    }
+
+    async fn move_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+        condition: Option<&Condition>,
+    ) -> Result<(), StorageError> {
+        self.write_link(&self.layout.tag_index(name, tag, digest), digest)
+            .await?;
+        let current = self.layout.tag_current(name, tag);
+        match condition {
+            Some(condition) => self.write_link_if(&current, digest, condition).await,
+            None => self.write_link(&current, digest).await,
+        }
+    }
+
+    /// Moves a tag to the manifest, if it is nowhere.
+    async fn restore_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        let moved = self.move_tag(name, tag, digest, Some(&Condition::Absent));
+        match moved.await {
+            // Somebody else has moved it meanwhile.
+            Err(StorageError::PreconditionFailed) => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn write_link_if(
+        &self,
+        path: &object_store::path::Path,
+        digest: &Digest,
+        condition: &Condition,
+    ) -> Result<(), StorageError> {
+        let payload = PutPayload::from(digest.to_string());
+        if self.put_if(path, payload, condition).await?.is_some() {
+            return Ok(());
+        }
+        // An earlier attempt of the store's client may have succeeded, and made
+        // the next one fail.
+        match self.read_link(path).await? {
+            Some(there) if there == *digest => Ok(()),
+            _ => Err(StorageError::PreconditionFailed),
+        }
+    }
+}

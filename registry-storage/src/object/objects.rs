@@ -1,0 +1,308 @@
+//! What every method works on: the store, and small things that they share.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{
+    GetOptions, GetRange, ObjectMeta, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult,
+    UpdateVersion,
+};
+use registry_spec::storage::StorageError;
+use registry_spec::types::Digest;
+use tokio::time::{Instant, sleep};
+
+use super::bucket::Bucket;
+use super::error::At;
+use super::layout::{Layout, verbatim};
+use super::manifest_cache::ManifestCache;
+use super::referrers::Indexed;
+
+/// Longer than any link; what is longer is not one.
+const MAX_LINK_LEN: u64 = 1024;
+
+/// How many requests of one call are under way at once.
+pub(super) const CONCURRENCY: usize = 16;
+
+/// For how long a conditional write is tried again, and the pause after the
+/// first time.
+const PATIENCE: Duration = Duration::from_secs(3);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The methods that answer requests are in the file of their resource.
+#[derive(Debug)]
+pub(super) struct Objects {
+    pub(super) bucket: Bucket,
+    pub(super) layout: Layout,
+    pub(super) manifests: ManifestCache,
+    pub(super) indexed: Indexed,
+    /// Whether the store has refused to compare before it writes.
+    unconditional: AtomicBool,
+    warned: Warned,
+}
+
+/// What must hold for an object to be written.
+#[derive(Clone, Debug)]
+pub(super) enum Condition {
+    /// There is none.
+    Absent,
+    /// It is the one that was read.
+    Unchanged(UpdateVersion),
+}
+
+/// An object of few bytes.
+#[derive(Debug)]
+pub(super) struct Small {
+    pub(super) bytes: Bytes,
+    pub(super) version: UpdateVersion,
+}
+
+impl Objects {
+    pub(super) fn new(bucket: Bucket, root: &Path) -> Self {
+        Self {
+            bucket,
+            layout: Layout::new(root),
+            manifests: ManifestCache::default(),
+            indexed: Indexed::default(),
+            unconditional: AtomicBool::new(false),
+            warned: Warned::default(),
+        }
+    }
+
+    /// Reads an object, `None` when it is not there, or longer than `most`
+    /// bytes.
+    pub(super) async fn get(&self, path: &Path, most: u64) -> Result<Option<Small>, StorageError> {
+        let key = path.as_ref();
+        let got = self.bucket.objects.get(path).await;
+        let Some(got) = got.if_present("read", key)? else {
+            return Ok(None);
+        };
+        if got.meta.size > most {
+            self.warn_once(path, "too large, taken as absent");
+            return Ok(None);
+        }
+        let version = version_of(&got.meta);
+        let bytes = got.bytes().await.at("read", key)?;
+        Ok(Some(Small { bytes, version }))
+    }
+
+    /// Reads a link. One that is empty or cut short is as good as absent.
+    pub(super) async fn read_link(&self, path: &Path) -> Result<Option<Digest>, StorageError> {
+        Ok(self.read_link_version(path).await?.0)
+    }
+
+    /// Reads a link; with the version of the object, for a [`Condition`].
+    pub(super) async fn read_link_version(
+        &self,
+        path: &Path,
+    ) -> Result<(Option<Digest>, Option<UpdateVersion>), StorageError> {
+        let Some(link) = self.get(path, MAX_LINK_LEN).await? else {
+            return Ok((None, None));
+        };
+        let digest = std::str::from_utf8(&link.bytes)
+            .ok()
+            .and_then(|text| text.trim().parse().ok());
+        if digest.is_none() {
+            self.warn_once(path, "not a link, taken as absent");
+        }
+        Ok((digest, Some(link.version)))
+    }
+
+    /// Writes a link. Distribution accepts no newline.
+    pub(super) async fn write_link(
+        &self,
+        path: &Path,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        self.put(path, digest.to_string().into()).await
+    }
+
+    pub(super) async fn put(&self, path: &Path, bytes: Bytes) -> Result<(), StorageError> {
+        let options = self.options(PutMode::Overwrite);
+        let put = self
+            .bucket
+            .objects
+            .put_opts(path, PutPayload::from_bytes(bytes), options);
+        put.await.map(|_| ()).at("write", path.as_ref())
+    }
+
+    /// Writes an object if the condition holds, and returns its new version;
+    /// `None` when it does not hold.
+    ///
+    /// Who gets `None` must see whether it was an earlier attempt at the same
+    /// write that changed the object: the answer to that may have been lost.
+    ///
+    /// A store that cannot compare writes in any case: the last writer wins.
+    pub(super) async fn put_if(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        condition: &Condition,
+    ) -> Result<Option<UpdateVersion>, StorageError> {
+        use object_store::Error;
+        let mode = match condition {
+            Condition::Absent => PutMode::Create,
+            Condition::Unchanged(version) => PutMode::Update(version.clone()),
+        };
+        if !self.unconditional.load(Ordering::Relaxed) {
+            match self.put_patiently(path, &payload, mode).await {
+                Ok(put) => return Ok(Some(put.into())),
+                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => return Ok(None),
+                Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
+                    self.unconditional.store(true, Ordering::Relaxed);
+                    tracing::warn!(
+                        "the store writes without comparing: let one registry only write to it"
+                    );
+                }
+                Err(error) => return Err(error).at("write", path.as_ref()),
+            }
+        }
+        let options = self.options(PutMode::Overwrite);
+        let put = self.bucket.objects.put_opts(path, payload, options);
+        Ok(Some(put.await.at("write", path.as_ref())?.into()))
+    }
+
+    /// The store's client does not repeat a conditional write whose connection
+    /// broke. We do, for the short time in which that is not an outage.
+    async fn put_patiently(
+        &self,
+        path: &Path,
+        payload: &PutPayload,
+        mode: PutMode,
+    ) -> object_store::Result<PutResult> {
+        let began = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let options = self.options(mode.clone());
+            let put = self.bucket.objects.put_opts(path, payload.clone(), options);
+            match put.await {
+                Err(object_store::Error::Generic { .. }) if began.elapsed() < PATIENCE => {
+                    sleep(pause).await;
+                    pause *= 3;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn options(&self, mode: PutMode) -> PutOptions {
+        PutOptions {
+            mode,
+            attributes: self.bucket.attributes.clone(),
+            ..PutOptions::default()
+        }
+    }
+
+    pub(super) async fn head(&self, path: &Path) -> Result<Option<ObjectMeta>, StorageError> {
+        let head = self.bucket.objects.head(path).await;
+        head.if_present("look at", path.as_ref())
+    }
+
+    /// Removes objects. One that is not there is as good as removed.
+    pub(super) async fn delete(&self, paths: Vec<Path>) -> Result<(), StorageError> {
+        let first = paths.first().map(Path::to_string).unwrap_or_default();
+        let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
+        let mut deleted = self.bucket.objects.delete_stream(paths);
+        while let Some(deleted) = deleted.next().await {
+            deleted.if_present("remove", &first)?;
+        }
+        Ok(())
+    }
+
+    /// Removes all that lies below a prefix.
+    pub(super) async fn delete_all(&self, prefix: &str) -> Result<(), StorageError> {
+        let below = self.below(prefix).map_ok(|object| object.location);
+        self.delete(below.try_collect().await.at("list", prefix)?)
+            .await
+    }
+
+    /// Every object below a prefix.
+    pub(super) fn below(
+        &self,
+        prefix: &str,
+    ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.bucket.objects.list(Some(&verbatim(prefix)))
+    }
+
+    /// The length of some content, if its bytes are there.
+    pub(super) async fn content_len(&self, digest: &Digest) -> Result<Option<u64>, StorageError> {
+        let path = self.layout.blob_data(digest);
+        let head = self.head(&path).await?;
+        Ok(head.and_then(|meta| self.present_len(digest, &path, meta.size)))
+    }
+
+    /// Opens some content, or the bytes of `range`, if its bytes are there;
+    /// with the length of the whole.
+    pub(super) async fn open_content(
+        &self,
+        digest: &Digest,
+        range: Option<std::ops::Range<u64>>,
+    ) -> Result<Option<(BoxStream<'static, object_store::Result<Bytes>>, u64)>, StorageError> {
+        let path = self.layout.blob_data(digest);
+        let options = GetOptions {
+            // A range of nothing cannot be asked for.
+            range: range
+                .filter(|range| !range.is_empty())
+                .map(GetRange::Bounded),
+            ..GetOptions::default()
+        };
+        let got = self.bucket.objects.get_opts(&path, options).await;
+        let Some(got) = got.if_present("read", path.as_ref())? else {
+            return Ok(None);
+        };
+        let size = got.meta.size;
+        Ok(self
+            .present_len(digest, &path, size)
+            .map(|size| (got.into_stream(), size)))
+    }
+
+    fn present_len(&self, digest: &Digest, path: &Path, len: u64) -> Option<u64> {
+        // As Distribution leaves it where a finish was cut short; as it is
+        // absent, the next push brings the content back.
+        if len == 0 && *digest != Digest::of(digest.algorithm(), b"") {
+            self.warn_once(path, "empty, taken as absent");
+            return None;
+        }
+        Some(len)
+    }
+
+    /// Logs a fault of an object at its first sight.
+    pub(super) fn warn_once(&self, path: &Path, fault: impl Display) {
+        if self.warned.is_first(path) {
+            tracing::warn!(key = %path, "{fault}");
+        }
+    }
+}
+
+pub(super) fn version_of(meta: &ObjectMeta) -> UpdateVersion {
+    UpdateVersion {
+        e_tag: meta.e_tag.clone(),
+        version: meta.version.clone(),
+    }
+}
+
+/// The keys that have been complained about.
+#[derive(Debug, Default)]
+struct Warned(Mutex<HashSet<Path>>);
+
+impl Warned {
+    /// A bucket with more faults than this has them logged more than once.
+    const CAPACITY: usize = 1024;
+
+    fn is_first(&self, path: &Path) -> bool {
+        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if paths.contains(path) {
+            return false;
+        }
+        if paths.len() >= Self::CAPACITY {
+            paths.clear();
+        }
+        paths.insert(path.clone())
+    }
+}
