@@ -9,15 +9,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use registry_spec::{
-    Body, Deletes, Event, Failure, Limits, Observer, Registry, Storage, Validation,
-};
+use registry_spec::{Body, Deletes, Limits, Registry, Storage, Validation};
 
 use crate::auth::{Auth, WithIssuer};
 use crate::client_certificate::ClientCertificate;
 use crate::config::Config;
+use crate::failures::LogFailures;
 use crate::filter::{Filter, Filtered};
-use crate::logging::chain;
 
 /// The whole service of a configuration over its storage.
 #[must_use]
@@ -39,12 +37,13 @@ pub fn app(
     let mut limits = Limits::default();
     limits.catalog_items = config.limits.catalog;
     limits.tag_items = config.limits.tags;
+    let failures = LogFailures::new(&config.storage.driver, Arc::clone(&storage));
     let registry = Registry::builder(storage, auth.authorizer())
         .deletes(deletes)
         .validation(validation)
         .limits(limits)
         .read_only(config.storage.read_only)
-        .observer(Arc::new(LogFailures))
+        .observer(Arc::new(failures))
         .build();
     let tls = config.http.tls.as_ref();
     let certificate = ClientCertificate::new(tls.is_some_and(|tls| tls.requires_client()));
@@ -87,26 +86,6 @@ fn alive() -> Response<Body> {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     response
-}
-
-/// Writes the registry's own failures into the log: clients are told nothing
-/// but that there was one.
-#[derive(Debug)]
-struct LogFailures;
-
-impl Observer for LogFailures {
-    fn event(&self, event: &Event<'_>) {
-        tracing::debug!(repository = %event.repository, kind = ?event.kind, "done");
-    }
-
-    fn failure(&self, failure: &Failure<'_>) {
-        tracing::error!(
-            method = %failure.method,
-            path = failure.path,
-            error = chain(failure.cause),
-            "request failed"
-        );
-    }
 }
 
 #[cfg(test)]

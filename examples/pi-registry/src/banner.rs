@@ -2,12 +2,11 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
 
 /// Writes where everything is, and how to push a first image.
 ///
 /// Nobody may be there to read it; that is no reason to fail.
-pub(crate) fn write(mut to: impl Write, listening: SocketAddr, data: &Path) {
+pub(crate) fn write(mut to: impl Write, listening: SocketAddr, data: &str) {
     let text = format!(
         "\
 pi-registry {version} listens on {url}, data in {data}
@@ -23,7 +22,6 @@ or with Podman:
 ",
         version = env!("CARGO_PKG_VERSION"),
         url = format_args!("http://{listening}"),
-        data = data.display(),
         // By this name both programs talk plain HTTP to it.
         host = format_args!("localhost:{}", listening.port()),
     );
@@ -38,7 +36,7 @@ mod tests {
     fn the_commands_can_be_copied() {
         let mut text = Vec::new();
         let listening = "127.0.0.1:5000".parse().expect("valid");
-        write(&mut text, listening, Path::new("/home/pi/registry-data"));
+        write(&mut text, listening, "/home/pi/registry-data");
         let text = String::from_utf8(text).expect("text");
         assert!(
             text.contains("listens on http://127.0.0.1:5000, data in /home/pi/registry-data\n")

@@ -38,6 +38,7 @@ pub mod client_certificate;
 mod commands;
 pub mod config;
 pub mod debug;
+mod failures;
 pub mod filter;
 mod follow;
 pub mod front;

@@ -36,8 +36,9 @@ pub(crate) fn init(log: &Log) -> Result<Flush, FilterError> {
     const QUEUED_LINES: usize = 1024;
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.is_empty() => EnvFilter::try_new(filter).map_err(FilterError)?,
-        // The HTTP/2 library tells of every frame, and warns of what clients do.
-        _ => EnvFilter::new(format!("{},h2=error", log.level)),
+        // The HTTP/2 library tells of every frame, and warns of what clients do;
+        // that of object stores tells of every attempt, and we of their outcome.
+        _ => EnvFilter::new(format!("{},h2=error,object_store=error", log.level)),
     };
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let (writer, worker) = NonBlockingBuilder::default()

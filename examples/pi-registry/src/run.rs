@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::access_log::AccessLog;
 use crate::auth::Auth;
-use crate::backend::Backend;
+use crate::backend::{self, Backend};
 use crate::certificates::Certificates;
 use crate::cli::{self, Action, Place};
 use crate::config::{self, Config, Document, Origin};
@@ -134,11 +134,11 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
         .and_then(|d| d.metrics_path.clone());
     let metrics = metrics_path.map(|path| (path, Metrics::new()));
     let storage = match &metrics {
-        Some((_, metrics)) => Arc::new(metrics.storage(backend.storage())),
+        Some((_, metrics)) => Arc::new(metrics.storage(backend.storage(), backend.driver())),
         None => backend.storage(),
     };
     // Its looks are not measured: they would be most of the calls.
-    let (health, _checks) = Health::watch(&config.health, backend.storage());
+    let (health, _checks) = Health::watch(&config.health, &backend);
     let service = front(
         &config.http,
         &access_log,
@@ -207,14 +207,14 @@ fn read_files(
 
 /// Says that the registry is there.
 fn announce(config: &Config, bound: &Bound) {
-    let data = config.storage.root.display();
+    let data = backend::shown(&config.storage.driver);
     let scheme = match config.http.tls {
         Some(_) => "https",
         None => "http",
     };
     match (&config.origin, bound) {
         (Origin::BuiltIn, Bound::Tcp(addr)) => {
-            banner::write(io::stderr(), *addr, &config.storage.root);
+            banner::write(io::stderr(), *addr, &data);
         }
         (Origin::File(path), _) => tracing::info!(
             "listens on {scheme}://{bound}, data in {data}, configuration of {}",

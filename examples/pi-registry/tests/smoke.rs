@@ -474,10 +474,38 @@ fn config_prints_values_sources_and_no_secrets() {
     assert_eq!(code, Some(1), "{out}");
     assert!(!(out.clone() + &log).contains("HUSH"), "{out}{log}");
     assert!(
-        out.contains("REGISTRY_STORAGE_S3_SECRETKEY, not supported\n"),
+        out.contains("REGISTRY_PROXY_PASSWORD, not supported\n"),
         "{out}"
     );
     assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+/// Nothing listens there: a port that was free a moment ago.
+#[cfg(feature = "s3")]
+#[test]
+fn a_store_that_does_not_answer_stops_the_start_with_one_line() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("free");
+    let endpoint = listener.local_addr().expect("bound");
+    drop(listener);
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let config = format!(
+        "http: {{addr: '127.0.0.1:0'}}\nstorage: {{s3: {{bucket: b, region: r, accesskey: HUSH, \
+         secretkey: HUSH, regionendpoint: 'http://{endpoint}'}}}}\n"
+    );
+    fs::write(dir.path().join("c.yml"), config).expect("written");
+    let line = format!(
+        "storage.s3 is s3://b at http://{endpoint}: Connection refused (os error 111): start the \
+         store, or correct storage.s3.regionendpoint"
+    );
+    let (code, out, log) = output(command(dir.path()).args(["serve", "c.yml"]));
+    assert_eq!(code, Some(1), "{out}");
+    assert_eq!(log, format!("pi-registry: {line}\n"));
+
+    let (code, out, _) = output(command(dir.path()).args(["check", "c.yml"]));
+    assert_eq!(code, Some(1), "{out}");
+    let line = format!("error: storage.s3: cannot list objects: {line}");
+    assert!(out.lines().any(|printed| printed == line), "{out}");
+    assert!(!out.contains("HUSH"), "{out}");
 }
 
 const CHECKED: &str = "http: {addr: '127.0.0.1:0'}\nstorage: {filesystem: {rootdirectory: DATA}}\n";

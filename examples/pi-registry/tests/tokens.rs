@@ -17,7 +17,7 @@ use http_body_util::BodyExt as _;
 use pi_registry::access_log::AccessLog;
 use pi_registry::auth::Auth;
 use pi_registry::certificates::tls_provider;
-use pi_registry::config::{Config, Health as HealthConfig};
+use pi_registry::config::Config;
 use pi_registry::front::front;
 use pi_registry::health::Health;
 use pi_registry::https_only::HttpsOnly;
@@ -101,8 +101,7 @@ impl Scratch {
     /// Through all that stands before the registry.
     async fn send_body(&self, request: http::request::Builder, body: &str) -> Reply {
         let app = pi_registry::app(&self.config, Arc::clone(&self.storage) as _, &self.auth);
-        let (health, _checks) =
-            Health::watch(&HealthConfig::default(), Arc::clone(&self.storage) as _);
+        let health = Health::default();
         let log = AccessLog::off();
         let app = front(
             &self.config.http,

@@ -169,7 +169,9 @@ fn unknown(key: &Key, node: &Node, warnings: &mut Vec<String>) -> Result<(), Con
         if parent == "storage" {
             return Err(ConfigError::at(
                 source,
-                format_args!("storage driver {last:?} is unknown: expected filesystem"),
+                format_args!(
+                    "storage driver {last:?} is unknown: expected filesystem, s3, azure or gcs"
+                ),
             ));
         }
         warnings.push(format!("{source}: {shown} is unknown and ignored"));

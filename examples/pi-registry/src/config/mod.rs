@@ -50,7 +50,17 @@ pub use listen::{ListenAddr, ListenAddrError};
 pub use locate::Search;
 pub use network::{Network, NetworkError};
 use node::Node;
-pub use storage::{Purge, Storage};
+#[cfg(feature = "object-store")]
+pub use secret::Secret;
+#[cfg(feature = "s3")]
+pub use storage::{AccessKey, Encryption, S3};
+#[cfg(feature = "azure")]
+pub use storage::{Azure, AzureCredentials};
+#[cfg(feature = "object-store")]
+pub use storage::{Client, ObjectStore};
+pub use storage::{Driver, Purge, Storage};
+#[cfg(feature = "gcs")]
+pub use storage::{Gcs, GcsCredentials};
 pub use tls::Tls;
 
 /// What the registry is asked to do.
@@ -112,7 +122,7 @@ impl Config {
         Ok(Self {
             auth: Auth::read(root, &http)?,
             http,
-            storage: Storage::read(root, with_file)?,
+            storage: Storage::read(root, with_file, &mut warnings)?,
             validation: validation(root, &mut warnings)?,
             limits: Limits::read(root)?,
             health: Health::read(root, with_file)?,

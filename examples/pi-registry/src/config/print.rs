@@ -36,6 +36,32 @@ tags: {maxtags: 1000}
 validation: {disabled: false}
 ";
 
+/// The defaults of storage drivers. What depends on other keys is added.
+const DRIVERS: &[(&str, &str)] = &[
+    ("s3", S3_DEFAULTS),
+    ("s3aws", S3_DEFAULTS),
+    (
+        "azure",
+        "{realm: core.windows.net, rootdirectory: '', skipverify: false}",
+    ),
+    (
+        "gcs",
+        "{rootdirectory: '', chunksize: 10485760, skipverify: false}",
+    ),
+];
+
+const S3_DEFAULTS: &str = "
+rootdirectory: ''
+secure: true
+skipverify: false
+encrypt: false
+chunksize: 10485760
+storageclass: STANDARD
+usedualstack: false
+accelerate: false
+usefipsendpoint: false
+";
+
 /// The defaults of the items of a list.
 const ITEMS: &[(&str, &str)] = &[
     ("file", "{interval: 10s}"),
@@ -173,6 +199,19 @@ fn defaults(root: &Node, origin: &Origin) -> Node {
         .any(|(name, _)| name != "filesystem" && !schema::STORAGE_OPTIONS.contains(&name.as_str()))
     {
         set("storage.filesystem", "");
+    }
+    for (name, default) in DRIVERS {
+        let storage = root.child("storage");
+        if storage.is_some_and(|storage| storage.child(name).is_some())
+            && let Some(Node {
+                value: Value::Map(storage),
+                ..
+            }) = at_mut(&mut tree, "storage")
+        {
+            let redirect = parsed("{disable: true}");
+            storage.push(((*name).to_owned(), parsed(default)));
+            storage.push(("redirect".to_owned(), redirect));
+        }
     }
     if let Some(Node {
         value: Value::Map(http),
@@ -422,6 +461,22 @@ mod tests {
         }
     }
 
+    #[cfg(all(feature = "s3", feature = "azure", feature = "gcs"))]
+    #[test]
+    fn the_defaults_of_a_driver_are_those_it_has() {
+        for text in [
+            "storage: {s3: {bucket: b, region: us-east-1, secretkey: , chunksize: '5242880'}}",
+            "storage: {s3aws: {bucket: b, region: r, regionendpoint: 'm:1', secure: 'false'}}",
+            "storage: {azure: {accountname: a, container: c}, redirect: {disable: false}}",
+            "storage: {gcs: {bucket: b, endpoint: 'http://g:1'}}",
+        ] {
+            let root = document(text);
+            let printed = yaml(&root, &file());
+            let back = document(&printed);
+            assert_eq!(read(&back, &file()), read(&root, &file()), "{printed}");
+        }
+    }
+
     #[test]
     fn every_value_has_its_source() {
         let printed =
@@ -458,10 +513,7 @@ health: {http: [{uri: 'http://u:HUSH@h/', headers: {Cookie: HUSH}}]}
 ",
         );
         assert!(!printed.contains("HUSH"), "{printed}");
-        assert!(
-            printed.contains("bucket: b  # c.yml:1, not supported"),
-            "{printed}"
-        );
+        assert!(printed.contains("bucket: b  # c.yml:1\n"), "{printed}");
         assert!(printed.contains("redis://u:********@h:1"), "{printed}");
     }
 }

@@ -4,6 +4,8 @@
 //! A key that the registry learns to obey moves to [`Support::Used`] and gets
 //! a line in [`Config::read`](super::Config); nothing else changes.
 
+use std::borrow::Cow;
+
 use Support::{Ignored, Refused, RefusedIfPresent, Used};
 
 /// What becomes of a key.
@@ -120,14 +122,88 @@ const KEYS: &[(&str, Support)] = &[
     ("storage.maintenance.uploadpurging.dryrun", Used),
     ("storage.maintenance.uploadpurging.enabled", Used),
     ("storage.maintenance.uploadpurging.interval", Used),
-    ("storage.redirect", Ignored("blobs are never redirected")),
+    ("storage.redirect.disable", Used),
     ("storage.tag", Ignored("tag lookups need no limit")),
-    ("storage.azure", RefusedIfPresent),
-    ("storage.gcs", RefusedIfPresent),
+    ("storage.azure.accountkey", Used),
+    ("storage.azure.accountname", Used),
+    ("storage.azure.cafile", Used),
+    ("storage.azure.container", Used),
+    ("storage.azure.credentials.clientid", Used),
+    ("storage.azure.credentials.secret", Used),
+    ("storage.azure.credentials.tenantid", Used),
+    ("storage.azure.credentials.type", Used),
+    ("storage.azure.realm", Used),
+    ("storage.azure.rootdirectory", Used),
+    ("storage.azure.serviceurl", Used),
+    ("storage.azure.skipverify", Used),
+    ("storage.azure.useragent", Used),
+    ("storage.azure.connectionstring", Refused),
+    (
+        "storage.azure.copy_status_poll_delay",
+        Ignored("copies are done when they are answered"),
+    ),
+    (
+        "storage.azure.copy_status_poll_max_retry",
+        Ignored("copies are done when they are answered"),
+    ),
+    (
+        "storage.azure.max_retries",
+        Ignored("failed requests are repeated for 20 seconds"),
+    ),
+    (
+        "storage.azure.retry_delay",
+        Ignored("failed requests are repeated for 20 seconds"),
+    ),
+    ("storage.gcs.bucket", Used),
+    ("storage.gcs.cafile", Used),
+    ("storage.gcs.chunksize", Used),
+    ("storage.gcs.credentials", Used),
+    ("storage.gcs.endpoint", Used),
+    ("storage.gcs.keyfile", Used),
+    ("storage.gcs.rootdirectory", Used),
+    ("storage.gcs.skipverify", Used),
+    ("storage.gcs.useragent", Used),
+    (
+        "storage.gcs.disablekeepalives",
+        Ignored("connections are kept while they are of use"),
+    ),
+    (
+        "storage.gcs.maxconcurrency",
+        Ignored("requests need no limit"),
+    ),
     ("storage.inmemory", RefusedIfPresent),
     ("storage.oss", RefusedIfPresent),
-    ("storage.s3", RefusedIfPresent),
-    ("storage.s3aws", RefusedIfPresent),
+    ("storage.s3.accelerate", Used),
+    ("storage.s3.accesskey", Used),
+    ("storage.s3.bucket", Used),
+    ("storage.s3.cafile", Used),
+    ("storage.s3.chunksize", Used),
+    ("storage.s3.encrypt", Used),
+    ("storage.s3.forcepathstyle", Used),
+    ("storage.s3.keyid", Used),
+    ("storage.s3.multipartcopychunksize", Used),
+    ("storage.s3.multipartcopymaxconcurrency", Used),
+    ("storage.s3.multipartcopythresholdsize", Used),
+    ("storage.s3.objectacl", Used),
+    ("storage.s3.redirectendpoint", Used),
+    ("storage.s3.region", Used),
+    ("storage.s3.regionendpoint", Used),
+    ("storage.s3.rootdirectory", Used),
+    ("storage.s3.secretkey", Used),
+    ("storage.s3.secure", Used),
+    ("storage.s3.sessiontoken", Used),
+    ("storage.s3.skipverify", Used),
+    ("storage.s3.storageclass", Used),
+    ("storage.s3.usedualstack", Used),
+    ("storage.s3.useragent", Used),
+    ("storage.s3.usefipsendpoint", Used),
+    ("storage.s3.v4auth", Used),
+    (
+        "storage.s3.loglevel",
+        Ignored("RUST_LOG=object_store=debug shows requests to the store"),
+    ),
+    // Only its name: below it, everything is as below `storage.s3`.
+    (S3_ALIAS, Used),
     ("storage.swift", RefusedIfPresent),
     ("tags.maxtags", Used),
     ("validation.disabled", Used),
@@ -135,6 +211,19 @@ const KEYS: &[(&str, Support)] = &[
     ("validation.manifests", Refused),
     ("version", Used),
 ];
+
+/// The name of `storage.s3` in distribution's third version.
+const S3_ALIAS: &str = "storage.s3aws";
+
+/// The name by which the entries have a key.
+fn entry_name(key: &str) -> Cow<'_, str> {
+    match key.strip_prefix(S3_ALIAS) {
+        Some(rest) if rest.is_empty() || rest.starts_with('.') => {
+            Cow::Owned(format!("storage.s3{rest}"))
+        }
+        _ => Cow::Borrowed(key),
+    }
+}
 
 /// Keys whose value may be the bare name of one child: `storage: filesystem`.
 pub(super) const SHORT_FORMS: &[&str] = &["auth", "storage"];
@@ -147,8 +236,9 @@ pub(super) const STORAGE_OPTIONS: &[&str] = &["cache", "delete", "maintenance", 
 
 /// The entry of a key by its own name.
 pub(super) fn support(key: &str) -> Option<Support> {
+    let key = entry_name(key);
     KEYS.iter()
-        .find(|(name, _)| *name == key)
+        .find(|(name, _)| *name == key.as_ref())
         .map(|&(_, support)| support)
 }
 
@@ -184,8 +274,9 @@ pub(super) fn matters_at_or_below(key: &str) -> bool {
 }
 
 fn at_or_below(key: &str) -> impl Iterator<Item = (&'static str, Support)> {
+    let key = entry_name(key);
     let entries = KEYS.iter().copied();
-    entries.filter(move |(name, _)| is_at_or_below(key, name))
+    entries.filter(move |(name, _)| is_at_or_below(&key, name))
 }
 
 fn is_at_or_below(key: &str, name: &str) -> bool {
@@ -195,8 +286,9 @@ fn is_at_or_below(key: &str, name: &str) -> bool {
 
 /// The names one level below `key`; a name may come more than once.
 pub(super) fn children(key: &str) -> impl Iterator<Item = &'static str> {
+    let key = entry_name(key);
     KEYS.iter().filter_map(move |(name, _)| {
-        let below = match key {
+        let below = match key.as_ref() {
             "" => name,
             key => name.strip_prefix(key)?.strip_prefix('.')?,
         };

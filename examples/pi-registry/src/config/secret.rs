@@ -1,12 +1,39 @@
 //! What must not be shown: neither printed nor quoted in a complaint.
 
 use std::borrow::Cow;
+#[cfg(feature = "object-store")]
+use std::fmt;
 
 use super::node::{Node, Value};
 use super::schema;
 
 /// What stands for a secret.
 pub(super) const MASK: &str = "********";
+
+/// A text that shows itself to nobody who does not ask for it by name.
+#[cfg(feature = "object-store")]
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+#[cfg(feature = "object-store")]
+impl Secret {
+    pub(super) const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(feature = "object-store")]
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
 
 /// Parts of the names of keys and headers that hold a secret.
 const PARTS: &[&str] = &[

@@ -23,10 +23,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, header};
-use registry_spec::{Body, Error, ErrorCode, Storage};
+use registry_spec::{Body, Error, ErrorCode};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use crate::backend::Backend;
 use crate::config;
 use crate::filter::Filter;
 use probe::Probe;
@@ -48,6 +49,13 @@ struct State {
     reasons: Vec<(String, Mutex<Option<String>>)>,
 }
 
+/// Without any check, always in good health.
+impl Default for Health {
+    fn default() -> Self {
+        Self::of(std::iter::empty())
+    }
+}
+
 /// The checks at work; they end when this is dropped.
 #[derive(Debug)]
 #[must_use = "checks end when this is dropped"]
@@ -66,23 +74,27 @@ struct Check {
 
 impl Health {
     /// Starts the checks of a configuration, on the runtime of the caller.
-    pub fn watch(health: &config::Health, storage: Arc<dyn Storage>) -> (Self, Checks) {
-        Self::start(checks(health, storage))
+    pub fn watch(health: &config::Health, backend: &Backend) -> (Self, Checks) {
+        Self::start(checks(health, backend))
     }
 
     fn start(checks: Vec<Check>) -> (Self, Checks) {
-        let reasons = checks.iter().map(|c| (c.name.clone(), Mutex::new(None)));
-        let health = Self {
-            state: Arc::new(State {
-                failing: AtomicUsize::new(0),
-                reasons: reasons.collect(),
-            }),
-        };
+        let health = Self::of(checks.iter().map(|check| check.name.clone()));
         let mut tasks = JoinSet::new();
         for (index, check) in checks.into_iter().enumerate() {
             tasks.spawn(watch(check, health.clone(), index));
         }
         (health, Checks { _tasks: tasks })
+    }
+
+    fn of(names: impl Iterator<Item = String>) -> Self {
+        let reasons = names.map(|name| (name, Mutex::new(None)));
+        Self {
+            state: Arc::new(State {
+                failing: AtomicUsize::new(0),
+                reasons: reasons.collect(),
+            }),
+        }
     }
 
     /// The checks that fail, and why.
@@ -133,12 +145,12 @@ impl Filter for Health {
 }
 
 /// The checks by the names that distribution gives them.
-fn checks(health: &config::Health, storage: Arc<dyn Storage>) -> Vec<Check> {
+fn checks(health: &config::Health, backend: &Backend) -> Vec<Check> {
     let mut checks = Vec::new();
     if let Some(check) = health.storage {
         checks.push(Check {
-            name: "storagedriver_filesystem".to_owned(),
-            probe: Arc::new(Probe::Storage(storage)),
+            name: format!("storagedriver_{}", backend.driver()),
+            probe: Arc::new(Probe::Storage(backend.clone())),
             interval: check.interval,
             timeout: LOCAL_TIMEOUT,
             threshold: check.threshold,

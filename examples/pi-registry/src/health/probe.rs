@@ -4,14 +4,14 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request, Uri, header};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use registry_spec::{Body, Storage};
+use registry_spec::Body;
 use tokio::net::TcpStream;
 
+use crate::backend::Backend;
 use crate::config::HttpCheck;
 use crate::logging::chain;
 
@@ -19,7 +19,7 @@ use crate::logging::chain;
 #[derive(Debug)]
 pub(super) enum Probe {
     /// The storage answers.
-    Storage(Arc<dyn Storage>),
+    Storage(Backend),
     /// The file is not there.
     File(PathBuf),
     /// The URL answers as it should.
@@ -38,10 +38,7 @@ impl Probe {
     /// Looks once; says what is wrong.
     pub(super) async fn run(&self) -> Result<(), String> {
         match self {
-            Self::Storage(storage) => match storage.list_repositories(None, 1).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(chain(&error)),
-            },
+            Self::Storage(backend) => backend.look().await,
             Self::File(path) => absent(path).await,
             Self::Http(check) => head(check).await,
             Self::Tcp(addr) => match TcpStream::connect(addr).await {
@@ -58,7 +55,11 @@ impl Probe {
     /// Whether giving up leaves a thread behind in the file system, which no
     /// second one should join.
     pub(super) const fn blocks(&self) -> bool {
-        matches!(self, Self::Storage(_) | Self::File(_))
+        match self {
+            Self::Storage(backend) => backend.look_blocks(),
+            Self::File(_) => true,
+            _ => false,
+        }
     }
 }
 

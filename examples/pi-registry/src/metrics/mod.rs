@@ -80,10 +80,10 @@ impl Metrics {
         &self.http
     }
 
-    /// The storage, with its calls measured.
+    /// The storage of a driver, with its calls measured.
     #[must_use]
-    pub fn storage(&self, inner: Arc<dyn Storage>) -> MeasuredStorage {
-        MeasuredStorage::new(inner, self.storage.clone())
+    pub fn storage(&self, inner: Arc<dyn Storage>, driver: &'static str) -> MeasuredStorage {
+        MeasuredStorage::new(inner, driver, self.storage.clone())
     }
 
     /// All of it in the text format of Prometheus, version 0.0.4.

@@ -15,9 +15,6 @@ use registry_spec::storage::{
 };
 use registry_spec::types::{Algorithm, Digest, Reference, RepositoryName, Tag, UploadId};
 
-/// Where the content is, by distribution's name; there is no other driver yet.
-const DRIVER: &str = "filesystem";
-
 /// The histograms of a storage's calls. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct StorageMetrics {
@@ -53,19 +50,28 @@ impl StorageMetrics {
 #[derive(Clone, Debug)]
 pub struct MeasuredStorage {
     inner: Arc<dyn Storage>,
+    driver: &'static str,
     metrics: StorageMetrics,
 }
 
 impl MeasuredStorage {
-    pub(super) fn new(inner: Arc<dyn Storage>, metrics: StorageMetrics) -> Self {
-        Self { inner, metrics }
+    pub(super) fn new(
+        inner: Arc<dyn Storage>,
+        driver: &'static str,
+        metrics: StorageMetrics,
+    ) -> Self {
+        Self {
+            inner,
+            driver,
+            metrics,
+        }
     }
 
     async fn time<T>(&self, action: &'static str, call: impl Future<Output = T> + Send) -> T {
         let start = Instant::now();
         let result = call.await;
         let labels = Action {
-            driver: DRIVER,
+            driver: self.driver,
             action,
         };
         let seconds = start.elapsed().as_secs_f64();
@@ -239,7 +245,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_is_measured_and_passed_on() {
         let metrics = Metrics::new();
-        let storage = metrics.storage(Arc::new(MemoryStorage::new()));
+        let storage = metrics.storage(Arc::new(MemoryStorage::new()), "s3aws");
         let name: RepositoryName = "demo".parse().expect("valid");
         let id = storage.start_upload(&name, Algorithm::Sha256).await;
         let id = id.expect("a session");
@@ -247,7 +253,7 @@ mod tests {
         let text = metrics.text().expect("text");
         for action in ["StartUpload", "StatUpload"] {
             let line = format!(
-                "registry_storage_action_seconds_count{{driver=\"filesystem\",action=\"{action}\"}} 1"
+                "registry_storage_action_seconds_count{{driver=\"s3aws\",action=\"{action}\"}} 1"
             );
             assert!(text.contains(&line), "{text}");
         }

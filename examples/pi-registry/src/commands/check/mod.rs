@@ -5,12 +5,15 @@
 //! | configuration | does not start | a key without effect |
 //! | `auth.htpasswd.path` | missing, or with a bad line | no users, one user twice |
 //! | keys of `auth.token`, `auth.tokenserver` | missing, or cannot be used | some cannot be used, a URL does not answer |
-//! | storage | cannot be read, written, renamed or synced | in memory, in the container's own layer, nearly full |
+//! | storage: a directory | cannot be read, written, renamed or synced | in memory, in the container's own layer, nearly full |
+//! | storage: a bucket | cannot be listed, written, read or deleted in | |
 //! | `http.addr`, `http.debug.addr` | cannot be listened on | |
 //! | certificates of `http.tls` | cannot be used, or clients refuse them | some clients refuse them, or all will soon |
 //!
 //! A missing root directory is made, as by a start.
 
+#[cfg(feature = "object-store")]
+mod bucket;
 pub(super) mod certificates;
 mod disk;
 mod mount;

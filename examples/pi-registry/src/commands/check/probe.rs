@@ -8,14 +8,21 @@ use registry_storage::FileSystem;
 use registry_storage::filesystem::Access;
 
 use super::{Report, disk};
-use crate::config::Storage;
+use crate::config::{Driver, Storage};
 use crate::logging::chain;
 
 const KEY: &str = "storage.filesystem.rootdirectory";
 
 /// Opens the storage as a start would, and tries a write of its own.
 pub(super) async fn storage(storage: &Storage, report: &mut Report) {
-    let root = &storage.root;
+    match &storage.driver {
+        Driver::FileSystem(root) => directory(root, storage.read_only, report).await,
+        #[cfg(feature = "object-store")]
+        Driver::ObjectStore(store) => super::bucket::look(store, storage, report).await,
+    }
+}
+
+async fn directory(root: &Path, read_only: bool, report: &mut Report) {
     let shown = root.display();
     match FileSystem::new(root).prepare().await {
         Err(error) => {
@@ -33,13 +40,13 @@ pub(super) async fn storage(storage: &Storage, report: &mut Report) {
                 chain(&reason),
                 disk::explain(root)
             );
-            if storage.read_only {
+            if read_only {
                 report.ok(KEY, &format!("read-only, as configured: {text}"));
             } else {
                 report.error(KEY, &text);
             }
         }
-        Ok(_) if storage.read_only => report.ok(KEY, &format!("{shown} can be read")),
+        Ok(_) if read_only => report.ok(KEY, &format!("{shown} can be read")),
         Ok(_) => match write(root) {
             Ok(()) => report.ok(
                 KEY,

@@ -90,7 +90,7 @@ fn everything_is_made_and_a_registry_starts_with_it() {
 
     let config = Config::load(Some(&dir.join("config.yml")), []).expect("a configuration");
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
-    assert_eq!(config.storage.root, dir.join("data"));
+    assert_eq!(config.storage.driver.directory(), Some(&*dir.join("data")));
     assert!(config.storage.deletes);
     let tls = config.http.tls.as_ref().expect("TLS");
     assert_eq!(

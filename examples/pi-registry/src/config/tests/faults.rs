@@ -1,8 +1,5 @@
 //! What refuses the start, and with which words.
 
-use std::path::Path;
-
-use super::super::{storage, yaml};
 use super::load;
 
 #[test]
@@ -225,11 +222,11 @@ fn every_error_names_place_key_value_and_what_is_expected() {
         ),
         (
             "storage: {ceph: {}}",
-            "storage driver \"ceph\" is unknown: expected filesystem",
+            "storage driver \"ceph\" is unknown: expected filesystem, s3, azure or gcs",
         ),
         (
             "storage: ceph",
-            "storage driver \"ceph\" is unknown: expected filesystem",
+            "storage driver \"ceph\" is unknown: expected filesystem, s3, azure or gcs",
         ),
         (
             "storage: {delet: {enabled: false}}",
@@ -302,11 +299,7 @@ fn what_would_change_the_registry_is_refused_by_name() {
         ("proxy: {remoteurl: 'https://x'}", "proxy"),
         ("notifications: {endpoints: [{name: a}]}", "notifications"),
         ("middleware: {registry: [{name: a}]}", "middleware"),
-        ("storage: s3", "storage.s3"),
         ("storage: {inmemory: }", "storage.inmemory"),
-        ("storage: {s3aws: {bucket: b}}", "storage.s3aws"),
-        ("storage: azure", "storage.azure"),
-        ("storage: gcs", "storage.gcs"),
         ("storage: swift", "storage.swift"),
         ("storage: oss", "storage.oss"),
         (
@@ -404,13 +397,9 @@ fn what_is_switched_off_is_not_refused() {
 
 #[test]
 fn a_second_storage_driver_is_refused() {
-    // Only one driver is supported yet, so the check is met directly.
-    let text = "storage: {filesystem: {}, delete: {}, s3: {}}";
-    let root = yaml::file(Path::new("c.yml"), text).expect("valid");
+    let text = "storage: {filesystem: {}, delete: {}, s3: {bucket: b, region: us-east-1}}";
     assert_eq!(
-        storage::one_driver(&root)
-            .expect_err("two drivers")
-            .to_string(),
+        load(text, &[]).expect_err("two drivers"),
         "c.yml:1: storage has two drivers, filesystem and s3: expected one: remove the other"
     );
 }
@@ -477,4 +466,14 @@ fn no_fault_shows_a_secret() {
         let error = load("", variables).expect_err("a fault");
         assert!(!error.contains("hunter2"), "{error}");
     }
+}
+
+#[cfg(not(feature = "s3"))]
+#[test]
+fn a_driver_that_was_not_built_in_is_refused() {
+    assert_eq!(
+        load("storage: {s3: {bucket: b, region: us-east-1}}", &[]).expect_err("not there"),
+        "c.yml:1: storage.s3 is not in this program: it was built without that driver: use one \
+         that was built with it"
+    );
 }

@@ -2,6 +2,8 @@
 
 mod auth;
 mod faults;
+#[cfg(all(feature = "s3", feature = "azure", feature = "gcs"))]
+mod object_stores;
 mod values;
 mod warnings;
 

@@ -14,8 +14,9 @@ fn without_a_file_the_registry_is_local_and_deletes() {
     assert_eq!(config.origin, Origin::BuiltIn);
     assert_eq!(config.http.addr.to_string(), "127.0.0.1:5000");
     assert_eq!(config.http.drain_timeout, Duration::from_secs(30));
-    assert!(config.storage.root.is_absolute());
-    assert!(config.storage.root.ends_with("registry-data"));
+    let root = config.storage.driver.directory().expect("a directory");
+    assert!(root.is_absolute());
+    assert!(root.ends_with("registry-data"));
     assert!(config.storage.deletes);
     assert!(config.validation);
     assert_eq!(config.log.level, tracing::Level::INFO);
@@ -26,7 +27,10 @@ fn without_a_file_the_registry_is_local_and_deletes() {
 fn with_a_file_the_defaults_are_those_of_distribution() {
     let config = load("version: 0.1\n", &[]).expect("valid");
     assert_eq!(config.http.addr.to_string(), ":5000");
-    assert_eq!(config.storage.root, Path::new("/var/lib/registry"));
+    assert_eq!(
+        config.storage.driver.directory(),
+        Some(Path::new("/var/lib/registry"))
+    );
     assert!(!config.storage.deletes);
     let hour = Duration::from_secs(3600);
     let purge = config.storage.purge.expect("on by default");
@@ -51,7 +55,7 @@ auth: none
     let config = load(text, &[]).expect("valid");
     assert_eq!(config.log.level, tracing::Level::DEBUG);
     assert_eq!(config.log.format, LogFormat::Json);
-    assert_eq!(config.storage.root, Path::new("/data"));
+    assert_eq!(config.storage.driver.directory(), Some(Path::new("/data")));
     assert!(config.storage.deletes);
     let purge = config.storage.purge.expect("on");
     assert_eq!(purge.age, Duration::from_secs(3600));
@@ -438,7 +442,7 @@ fn variables_win_over_the_file() {
     .expect("valid");
     assert_eq!(config.http.addr.to_string(), "0.0.0.0:443");
     assert_eq!(config.log.level, tracing::Level::TRACE);
-    assert_eq!(config.storage.root, Path::new("/srv"));
+    assert_eq!(config.storage.driver.directory(), Some(Path::new("/srv")));
     assert!(config.storage.deletes);
     assert_eq!(config.storage.purge, None);
 }
@@ -477,7 +481,10 @@ fn the_file_of_our_image_needs_no_warning() {
     let config = load(include_str!("../../../container/config.yml"), &[]).expect("valid");
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert_eq!(config.http.addr.to_string(), ":5000");
-    assert_eq!(config.storage.root, Path::new("/var/lib/registry"));
+    assert_eq!(
+        config.storage.driver.directory(),
+        Some(Path::new("/var/lib/registry"))
+    );
     assert!(config.health.storage.is_some());
 }
 

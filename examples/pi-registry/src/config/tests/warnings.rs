@@ -57,7 +57,10 @@ fn what_needs_nothing_is_a_warning() {
         ("redis: {addr: 'x:1', password: p}", "redis"),
         ("storage: {cache: {blobdescriptor: redis}}", "storage.cache"),
         ("storage: {cache: {blobdescriptorsize: 1}}", "storage.cache"),
-        ("storage: {redirect: {disable: true}}", "storage.redirect"),
+        (
+            "storage: {redirect: {disable: false}}",
+            "storage.redirect.disable",
+        ),
         ("storage: {tag: {concurrencylimit: 5}}", "storage.tag"),
         (
             "storage: {filesystem: {maxthreads: 100}}",

@@ -1,61 +1,98 @@
 //! The storage of a configuration, and its upkeep.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `file_system.rs` | a directory |
+//! | `object.rs`, `s3.rs`, `azure.rs`, `gcs.rs` | object stores |
+//! | `client.rs`, `trust.rs` | how their servers are spoken to, and which are believed |
+//! | `explain.rs` | what they say when they fail, in words for people |
 
-use std::path::PathBuf;
+#[cfg(feature = "azure")]
+mod azure;
+#[cfg(feature = "object-store")]
+mod client;
+#[cfg(feature = "object-store")]
+mod explain;
+mod file_system;
+#[cfg(feature = "gcs")]
+mod gcs;
+#[cfg(feature = "object-store")]
+mod object;
+#[cfg(feature = "s3")]
+mod s3;
+#[cfg(feature = "object-store")]
+mod trust;
+
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use registry_spec::Storage;
 use registry_spec::storage::StorageError;
-use registry_storage::FileSystem;
-use registry_storage::filesystem::Access;
+use registry_storage::{FileSystem, PurgedUploads};
 
-use crate::config::{self, Purge};
+use crate::config::{self, Driver, Purge};
 use crate::logging::chain;
 
-/// The root directory cannot be used. Prints as one line.
+#[cfg(feature = "object-store")]
+pub(crate) use object::ObjectBackend;
+#[cfg(feature = "object-store")]
+pub use object::Place;
+
+/// The storage cannot be used. Prints as one line: the key, what is wrong, and
+/// what to do.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "storage.filesystem.rootdirectory is {root:?}: {}: choose a directory that this user can use",
-    chain(reason)
-)]
+#[error("{line}")]
 #[non_exhaustive]
 pub struct BackendError {
-    /// The directory.
-    pub root: PathBuf,
-    // Not a `source`, since the line tells it already.
-    reason: StorageError,
+    // Not a `source`: the line tells it all.
+    line: String,
 }
 
-/// The storage of a running registry.
+impl BackendError {
+    pub(crate) fn new(line: impl fmt::Display) -> Self {
+        let line = line.to_string().replace(char::is_control, " ");
+        Self { line }
+    }
+}
+
+/// The storage of a running registry. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Backend {
-    files: FileSystem,
+    kind: Kind,
+    driver: &'static str,
     purge: Option<Purge>,
 }
 
+#[derive(Clone, Debug)]
+enum Kind {
+    Files(FileSystem),
+    #[cfg(feature = "object-store")]
+    Objects(ObjectBackend),
+}
+
 impl Backend {
-    /// Opens the storage, making its root directory where that is missing.
+    /// Opens the storage: makes a root directory that is missing, or looks
+    /// whether the object store answers and lets us in.
     ///
     /// A directory that cannot be written is only a warning: pulls work.
     ///
     /// # Errors
-    /// When the root directory can neither be made nor read.
+    /// When the root directory can neither be made nor read, or the store
+    /// cannot be listed.
     pub async fn open(storage: &config::Storage) -> Result<Self, BackendError> {
-        let files = FileSystem::new(&storage.root);
-        match files.prepare().await {
-            Ok(Access::ReadOnly { reason }) => {
-                tracing::warn!("pulls only, nothing can be pushed: {}", chain(&reason));
+        let kind = match &storage.driver {
+            Driver::FileSystem(root) => Kind::Files(file_system::open(root).await?),
+            #[cfg(feature = "object-store")]
+            Driver::ObjectStore(store) => {
+                let objects = ObjectBackend::new(store, storage.redirect).await?;
+                objects.look().await.map_err(BackendError::new)?;
+                Kind::Objects(objects)
             }
-            Ok(_) => {}
-            Err(reason) => {
-                return Err(BackendError {
-                    root: storage.root.clone(),
-                    reason,
-                });
-            }
-        }
+        };
         Ok(Self {
-            files,
+            kind,
+            driver: storage.driver.name(),
             purge: storage.purge.filter(|_| !storage.read_only),
         })
     }
@@ -63,7 +100,39 @@ impl Backend {
     /// What the registry keeps its content in.
     #[must_use]
     pub fn storage(&self) -> Arc<dyn Storage> {
-        Arc::new(self.files.clone())
+        match &self.kind {
+            Kind::Files(files) => Arc::new(files.clone()),
+            #[cfg(feature = "object-store")]
+            Kind::Objects(objects) => Arc::new(objects.storage().clone()),
+        }
+    }
+
+    /// Distribution's name of the driver.
+    #[must_use]
+    pub const fn driver(&self) -> &'static str {
+        self.driver
+    }
+
+    /// Looks whether the content can be listed.
+    ///
+    /// # Errors
+    /// What is wrong, in one line.
+    pub async fn look(&self) -> Result<(), String> {
+        match &self.kind {
+            Kind::Files(files) => match files.list_repositories(None, 1).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(chain(&error)),
+            },
+            #[cfg(feature = "object-store")]
+            Kind::Objects(objects) => objects.look().await,
+        }
+    }
+
+    /// Whether a look that is given up leaves a thread behind in the file
+    /// system, which no second one should join.
+    #[must_use]
+    pub const fn look_blocks(&self) -> bool {
+        matches!(self.kind, Kind::Files(_))
     }
 
     /// Removes uploads that nobody finished, again and again, or only tells of
@@ -77,18 +146,11 @@ impl Backend {
         };
         tokio::time::sleep(FIRST).await;
         loop {
-            let (purged, done) = if purge.dry_run {
-                (
-                    self.files.stale_uploads(purge.age).await,
-                    "orphaned uploads would be removed, but for dryrun",
-                )
-            } else {
-                (
-                    self.files.purge_uploads(purge.age).await,
-                    "orphaned uploads removed",
-                )
+            let done = match purge.dry_run {
+                true => "orphaned uploads would be removed, but for dryrun",
+                false => "orphaned uploads removed",
             };
-            match purged {
+            match self.purge_once(&purge).await {
                 Ok(purged) => {
                     tracing::info!(uploads = purged.sessions, bytes = purged.bytes, "{done}")
                 }
@@ -99,17 +161,41 @@ impl Backend {
             tokio::time::sleep(purge.interval).await;
         }
     }
+
+    async fn purge_once(&self, purge: &Purge) -> Result<PurgedUploads, StorageError> {
+        match &self.kind {
+            Kind::Files(files) if purge.dry_run => files.stale_uploads(purge.age).await,
+            Kind::Files(files) => files.purge_uploads(purge.age).await,
+            #[cfg(feature = "object-store")]
+            Kind::Objects(objects) if purge.dry_run => {
+                objects.storage().stale_uploads(purge.age).await
+            }
+            #[cfg(feature = "object-store")]
+            Kind::Objects(objects) => objects.storage().purge_uploads(purge.age).await,
+        }
+    }
+}
+
+/// Where the content is, for people: a directory, or a bucket and its server.
+pub(crate) fn shown(driver: &Driver) -> String {
+    match driver {
+        Driver::FileSystem(root) => root.display().to_string(),
+        #[cfg(feature = "object-store")]
+        Driver::ObjectStore(store) => Place::of(store).to_string(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
 
     use super::*;
 
     fn storage(root: PathBuf) -> config::Storage {
         config::Storage {
-            root,
+            driver: Driver::FileSystem(root),
+            redirect: false,
             deletes: true,
             purge: None,
             read_only: false,
@@ -158,7 +244,8 @@ mod tests {
         let data = fs::File::create(uploads.join("data")).expect("made");
         data.set_modified(std::time::SystemTime::now() - OLD)
             .expect("aged");
-        let stale = backend.files.stale_uploads(OLD / 2).await.expect("counted");
+        let purge = backend.purge.expect("configured");
+        let stale = backend.purge_once(&purge).await.expect("counted");
         assert_eq!(stale.sessions, 1);
         // Past the first run, in a time that is made to pass.
         tokio::time::pause();
