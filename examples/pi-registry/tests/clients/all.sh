@@ -4,9 +4,11 @@
 #   all.sh            everything; see lib.sh for the variables that choose the program under test
 #   all.sh tools      only installs what the scripts need
 #   all.sh NAME...    only these: conformance clients crash storage_faults memory both_ways behind_proxy stories
-#                     tls tls_clients auth auth_clients many
+#                     tls tls_clients auth auth_clients many object object_both_ways replicas object_faults object_large
+#                     emulators
 #
-# many.sh gets small numbers here, unless CI_EXTRA is set or they are given; auth_clients.sh has helm only with it.
+# many.sh and object_large.sh get small numbers here, unless CI_EXTRA is set or they are given; auth_clients.sh has helm only
+# with it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -15,14 +17,14 @@ if [[ ${1:-} == tools ]]; then
     source ./lib.sh
     need curl jq ss openssl tar gzip mount docker dockerd containerd ctr podman skopeo conformance crane \
         docker-registry nginx htpasswd ip unshare nsenter setpriv perl update-ca-certificates \
-        oras regctl crictl
+        oras regctl crictl minio fake-gcs-server azurite-blob
     [[ -z ${CI_EXTRA:-} ]] || need helm
     exit 0
 fi
 
 scripts=("$@")
 ((${#scripts[@]})) || scripts=(conformance clients crash storage_faults memory both_ways behind_proxy stories tls tls_clients
-    auth auth_clients many)
+    auth auth_clients many object object_both_ways replicas object_faults object_large emulators)
 [[ -n ${CI_EXTRA:-} ]] || export MANY_TAGS=${MANY_TAGS:-2000} MANY_REPOSITORIES=${MANY_REPOSITORIES:-500}
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
@@ -35,7 +37,7 @@ for script in "${scripts[@]}"; do
     # A script that ends early has failed, whatever its scenarios said until then.
     if ((status != 0 && f == 0)); then f=1; fi
     passed=$((passed + p)) failed=$((failed + f))
-    summaries+=("$(printf '%-15s %3d passed, %d failed, %d s' "$script" "$p" "$f" $((SECONDS - began)))")
+    summaries+=("$(printf '%-16s %3d passed, %d failed, %d s' "$script" "$p" "$f" $((SECONDS - began)))")
 done
 echo '=== all'
 printf '%s\n' "${summaries[@]}"

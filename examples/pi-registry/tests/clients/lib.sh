@@ -16,9 +16,10 @@ REPO_DIR=$(cd "$CLIENTS_DIR/../../../.." && pwd)
 # shellcheck source=../../../../.ci/versions
 source "$REPO_DIR/.ci/versions"
 
-TOOLS_BIN=${XDG_CACHE_HOME:-$HOME/.cache}/registry-tools/bin
+TOOLS_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/registry-tools
+TOOLS_BIN=$TOOLS_CACHE/bin
 # /usr/bin comes early so that the Debian engine's own client is used, whatever else a machine has in /usr/local.
-PATH=$TOOLS_BIN:/usr/local/go/bin:/usr/sbin:/usr/bin:$PATH
+PATH=$TOOLS_BIN:$TOOLS_CACHE/azurite/node_modules/.bin:/usr/local/go/bin:/usr/sbin:/usr/bin:$PATH
 # A proxy that a machine needs for package downloads must not see requests to the registry under test.
 export NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
@@ -95,6 +96,9 @@ need() {
         regctl) go_tool "$REGCTL_MODULE" ;;
         helm) go_tool "$HELM_MODULE" ;;
         crictl) go_tool "$CRICTL_MODULE" ;;
+        minio) go_tool "$MINIO_MODULE" ;;
+        fake-gcs-server) go_tool "$FAKE_GCS_MODULE" ;;
+        azurite-blob) npm_tool azurite "azurite@$AZURITE_VERSION" ;;
         *) packages+=("${DEBIAN_PACKAGE[$command]:-$command}") ;;
         esac
     done
@@ -132,6 +136,16 @@ go_tool() {
     }
 }
 
+# npm_tool FOLDER PACKAGE: into a folder of its own.
+npm_tool() {
+    need npm
+    echo "installing $2"
+    HOME=$HOME_BEFORE npm install --prefix "$TOOLS_CACHE/$1" --no-audit --no-fund "$2" >"$WORK/npm.log" 2>&1 || {
+        tail -n 20 "$WORK/npm.log"
+        die "could not install $2"
+    }
+}
+
 # --- the registry under test ------------------------------------------------------------------------------------------
 
 free_port() {
@@ -159,10 +173,12 @@ registry_command() {
 }
 
 # registry_start DATA_DIR [VARIABLE=VALUE...]: sets HOST (address:port), REGISTRY_PID and DATA, logs to $WORK/registry.log.
-# The port stays the same over restarts, so that clients meet the same registry again.
+# The port stays the same over restarts, so that clients meet the same registry again. With an empty DATA_DIR the variables say
+# where the data is.
 registry_start() {
-    local i words
+    local i words rooted=()
     DATA=$1
+    [[ -z $DATA ]] || rooted=(REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="$DATA")
     shift
     [[ ${REGISTRY_BIN:-} == peer ]] && need docker-registry
     read -ra words <<<"$(registry_command)"
@@ -171,9 +187,8 @@ registry_start() {
     # REGISTRY_BIN has the prefix of the registry's own variables, and is none.
     env -u REGISTRY_BIN \
         REGISTRY_HTTP_ADDR="$HOST" \
-        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="$DATA" \
         REGISTRY_STORAGE_DELETE_ENABLED=true \
-        "$@" "${words[@]}" >>"$WORK/access.log" 2>>"$WORK/registry.log" &
+        "${rooted[@]}" "$@" "${words[@]}" >>"$WORK/access.log" 2>>"$WORK/registry.log" &
     REGISTRY_PID=$!
     STARTED_PIDS+=("$REGISTRY_PID")
     for ((i = 0; i < 150; i++)); do
@@ -195,6 +210,12 @@ registry_kill() {
     wait "$REGISTRY_PID" 2>/dev/null || true
     REGISTRY_PID=
 }
+
+# peak: the most memory that the registry has held, VmHWM in MiB, rounded up.
+peak() { awk '/^VmHWM:/ { print int(($2 + 1023) / 1024) }' "/proc/$REGISTRY_PID/status"; }
+
+# from_now_on: the kernel starts its high-water mark again at what is resident.
+from_now_on() { echo 5 >"/proc/$REGISTRY_PID/clear_refs"; }
 
 # --- results ----------------------------------------------------------------------------------------------------------
 

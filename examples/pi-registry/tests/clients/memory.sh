@@ -18,12 +18,6 @@ if [[ $(df --output=avail -m /dev/shm 2>/dev/null | tail -n 1) -gt $((PUSHES * M
 fi
 mkdir -p "$CLIENT_DIR"
 
-# peak: VmHWM in MiB, rounded up.
-peak() { awk '/^VmHWM:/ { print int(($2 + 1023) / 1024) }' "/proc/$REGISTRY_PID/status"; }
-
-# from_now_on: the kernel starts its high-water mark again at what is resident.
-from_now_on() { echo 5 >"/proc/$REGISTRY_PID/clear_refs"; }
-
 # Half of them as docker pushes (one request without a length), half as containerd does (one PUT with a length).
 push() {
     local number=$1 file=$CLIENT_DIR/$1 digest url
