@@ -72,6 +72,7 @@ pub struct Digest {
 
 impl Digest {
     const MAX_LEN: usize = 64;
+    const MAX_TEXT_LEN: usize = "sha512:".len() + Self::MAX_LEN * 2;
 
     /// The digest of `bytes`.
     #[must_use]
@@ -114,15 +115,34 @@ impl Digest {
     pub fn hex(&self) -> String {
         hex::encode(self.hash())
     }
+
+    fn write_hex(&self, text: &mut [u8]) -> Result<usize, fmt::Error> {
+        let len = self.algorithm.hash_len() * 2;
+        hex::encode_to_slice(self.hash(), &mut text[..len]).map_err(|_| fmt::Error)?;
+        Ok(len)
+    }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // In one piece, so that a string grows once.
+        let mut text = [0; Self::MAX_TEXT_LEN];
+        let algorithm = self.algorithm.as_str().as_bytes();
+        let (before, hex) = text.split_at_mut(algorithm.len() + 1);
+        before[..algorithm.len()].copy_from_slice(algorithm);
+        before[algorithm.len()] = b':';
+        let hex_len = self.write_hex(hex)?;
+        let text = &text[..algorithm.len() + 1 + hex_len];
+        f.write_str(std::str::from_utf8(text).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// The text after the colon, as [`Digest::hex`] has it, without an allocation.
+impl fmt::LowerHex for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0; Self::MAX_LEN * 2];
-        let text = &mut text[..self.algorithm.hash_len() * 2];
-        hex::encode_to_slice(self.hash(), text).map_err(|_| fmt::Error)?;
-        let text = std::str::from_utf8(text).map_err(|_| fmt::Error)?;
-        write!(f, "{}:{text}", self.algorithm)
+        let len = self.write_hex(&mut text)?;
+        f.write_str(std::str::from_utf8(&text[..len]).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -198,7 +218,10 @@ mod tests {
     fn a_digest_prints_what_it_parsed() {
         let sha512 = Digest::of(Algorithm::Sha512, b"").to_string();
         for text in [EMPTY, &sha512] {
-            assert_eq!(text.parse::<Digest>().expect(text).to_string(), text);
+            let digest = text.parse::<Digest>().expect(text);
+            assert_eq!(digest.to_string(), text);
+            assert_eq!(format!("{}:{digest:x}", digest.algorithm()), text);
+            assert_eq!(format!("{digest:x}"), digest.hex());
         }
         assert_eq!(Digest::of(Algorithm::Sha256, b"").to_string(), EMPTY);
     }
