@@ -37,6 +37,14 @@
 //! repository's lock is in it. Nothing else removes the entries of manifests
 //! that were deleted.
 //!
+//! # What is remembered
+//!
+//! Links and manifests that were asked for are kept in memory, in at most 4 MiB.
+//! Each use looks at the files again, by path: a change by anybody is seen by
+//! the next request. It is done on Linux 5.12 and later, on btrfs, ext4, f2fs,
+//! overlayfs, tmpfs and XFS, where such a look does not wait for the disk, and
+//! for files that were left alone for two seconds; all else is read each time.
+//!
 //! # What survives a power cut
 //!
 //! A method's acknowledgement means that what it did is on the disk, as far as
@@ -104,6 +112,8 @@ pub mod filesystem;
 #[cfg(feature = "object-store")]
 pub mod object;
 mod purged;
+#[cfg(unix)]
+mod recent;
 
 #[cfg(unix)]
 pub use filesystem::FileSystem;

@@ -16,18 +16,47 @@ use std::path::PathBuf;
 use registry_spec::storage::StorageError;
 use registry_spec::types::{Digest, RepositoryName};
 
-use super::atomic;
-use super::layout;
+use super::cache::Held;
 use super::tree::Tree;
+use super::version::Version;
+use super::{atomic, layout};
 
 impl Tree {
+    /// As `stat_blob`, when it can be told without waiting for the disk.
+    pub(super) fn stat_blob_at_once(&self, name: &RepositoryName, digest: &Digest) -> Option<u64> {
+        let link = layout::link_in(self.layout.layer(name, digest));
+        let content = self.cache.link(&link)?;
+        self.cache.content_len(&self.layout.blob_data(&content))
+    }
+
+    /// As `open_blob`, when it can be done without waiting for the disk.
+    pub(super) fn open_blob_at_once(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Option<(File, PathBuf, u64)> {
+        let link = layout::link_in(self.layout.layer(name, digest));
+        let path = self.layout.blob_data(&self.cache.link(&link)?);
+        let (file, len) = self.cache.open(&path)?;
+        Some((file, path, len))
+    }
+
     pub(super) fn stat_blob(
         &self,
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<u64, StorageError> {
-        let content = self.linked_content(name, digest)?;
-        self.content_len(&content)?.ok_or(StorageError::BlobUnknown)
+        let content = self.content_to_serve(name, digest)?;
+        let len = self
+            .content_len(&content)?
+            .ok_or(StorageError::BlobUnknown)?;
+        let path = self.layout.blob_data(&content);
+        if let Some(version) = Version::at_to_rely_on(&path)
+            && version.len() == len
+        {
+            self.cache.insert(path, version, Held::Blob);
+        }
+        Ok(len)
     }
 
     pub(super) fn open_blob(
@@ -35,11 +64,15 @@ impl Tree {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<(File, PathBuf, u64), StorageError> {
-        let content = self.linked_content(name, digest)?;
+        let content = self.content_to_serve(name, digest)?;
         let (file, len) = self
             .open_content(&content)?
             .ok_or(StorageError::BlobUnknown)?;
-        Ok((file, self.layout.blob_data(&content), len))
+        let path = self.layout.blob_data(&content);
+        if let Some(version) = Version::to_rely_on(&file) {
+            self.cache.insert(path.clone(), version, Held::Blob);
+        }
+        Ok((file, path, len))
     }
 
     pub(super) fn mount_blob(
@@ -76,6 +109,16 @@ impl Tree {
         digest: &Digest,
     ) -> Result<Digest, StorageError> {
         self.read_link(&self.layout.layer(name, digest))?
+            .ok_or(StorageError::BlobUnknown)
+    }
+
+    /// As `linked_content`, for what will soon be asked for again.
+    fn content_to_serve(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Digest, StorageError> {
+        self.read_link_to_serve(&self.layout.layer(name, digest))?
             .ok_or(StorageError::BlobUnknown)
     }
 }

@@ -21,7 +21,8 @@
 //! walk ends at a file whose name begins with `_`, and would not see what
 //! comes after it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use registry_spec::types::{Algorithm, Digest, RepositoryName, Tag, UploadId};
@@ -30,6 +31,9 @@ use registry_spec::types::{Algorithm, Digest, RepositoryName, Tag, UploadId};
 const DATA: &str = "data";
 /// The file in every directory that points at a digest.
 const LINK: &str = "link";
+/// More bytes than the paths below the tree have, but for very long names; so
+/// that each is made by one allocation.
+const ROOM: usize = 256;
 /// What a file is called while it is written.
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
@@ -57,66 +61,75 @@ impl Layout {
         &self.tree
     }
 
+    /// A path below the tree.
+    fn below(&self, path: fmt::Arguments<'_>) -> PathBuf {
+        let mut whole = OsString::with_capacity(self.tree.as_os_str().len() + ROOM);
+        whole.push(&self.tree);
+        write!(whole, "/{path}").expect("strings take any text");
+        whole.into()
+    }
+
     pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
-        let (algorithm, hex) = (digest.algorithm(), digest.hex());
-        self.tree
-            .join(format!("blobs/{algorithm}/{}/{hex}", &hex[..2]))
+        let (algorithm, first) = (digest.algorithm(), digest.hash()[0]);
+        self.below(format_args!("blobs/{algorithm}/{first:02x}/{digest:x}"))
     }
 
     pub(super) fn blob_data(&self, digest: &Digest) -> PathBuf {
-        self.blob(digest).join(DATA)
+        let mut path = self.blob(digest);
+        path.push(DATA);
+        path
     }
 
     pub(super) fn repositories(&self) -> PathBuf {
         self.tree.join("repositories")
     }
 
-    fn in_repository(&self, name: &RepositoryName, path: &str) -> PathBuf {
-        self.tree.join(format!("repositories/{name}/{path}"))
+    fn in_repository(&self, name: &RepositoryName, path: fmt::Arguments<'_>) -> PathBuf {
+        self.below(format_args!("repositories/{name}/{path}"))
     }
 
     pub(super) fn layer(&self, name: &RepositoryName, digest: &Digest) -> PathBuf {
-        self.in_repository(name, &format!("_layers/{}", pair(digest)))
+        self.in_repository(name, format_args!("_layers/{}", Pair(digest)))
     }
 
     /// A repository is in the catalog once it has this directory.
     pub(super) fn manifests(&self, name: &RepositoryName) -> PathBuf {
-        self.in_repository(name, "_manifests")
+        self.in_repository(name, format_args!("_manifests"))
     }
 
     pub(super) fn revisions(&self, name: &RepositoryName, algorithm: Algorithm) -> PathBuf {
-        self.in_repository(name, &format!("_manifests/revisions/{algorithm}"))
+        self.in_repository(name, format_args!("_manifests/revisions/{algorithm}"))
     }
 
     pub(super) fn revision(&self, name: &RepositoryName, digest: &Digest) -> PathBuf {
-        self.in_repository(name, &format!("_manifests/revisions/{}", pair(digest)))
+        self.in_repository(name, format_args!("_manifests/revisions/{}", Pair(digest)))
     }
 
     pub(super) fn tags(&self, name: &RepositoryName) -> PathBuf {
-        self.in_repository(name, "_manifests/tags")
+        self.in_repository(name, format_args!("_manifests/tags"))
     }
 
     pub(super) fn tag(&self, name: &RepositoryName, tag: &Tag) -> PathBuf {
-        self.in_repository(name, &format!("_manifests/tags/{tag}"))
+        self.in_repository(name, format_args!("_manifests/tags/{tag}"))
     }
 
     pub(super) fn tag_current(&self, name: &RepositoryName, tag: &Tag) -> PathBuf {
-        self.in_repository(name, &format!("_manifests/tags/{tag}/current"))
+        self.in_repository(name, format_args!("_manifests/tags/{tag}/current"))
     }
 
     pub(super) fn tag_index(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> PathBuf {
         self.in_repository(
             name,
-            &format!("_manifests/tags/{tag}/index/{}", pair(digest)),
+            format_args!("_manifests/tags/{tag}/index/{}", Pair(digest)),
         )
     }
 
     pub(super) fn uploads(&self, name: &RepositoryName) -> PathBuf {
-        self.in_repository(name, "_uploads")
+        self.in_repository(name, format_args!("_uploads"))
     }
 
     pub(super) fn upload(&self, name: &RepositoryName, id: &UploadId) -> PathBuf {
-        self.in_repository(name, &format!("_uploads/{id}"))
+        self.in_repository(name, format_args!("_uploads/{id}"))
     }
 
     pub(super) fn referrers(
@@ -125,7 +138,10 @@ impl Layout {
         subject: &Digest,
         algorithm: Algorithm,
     ) -> PathBuf {
-        self.in_repository(name, &format!("_referrers/{}/{algorithm}", pair(subject)))
+        self.in_repository(
+            name,
+            format_args!("_referrers/{}/{algorithm}", Pair(subject)),
+        )
     }
 
     pub(super) fn referrer(
@@ -136,27 +152,38 @@ impl Layout {
     ) -> PathBuf {
         self.in_repository(
             name,
-            &format!("_referrers/{}/{}", pair(subject), pair(digest)),
+            format_args!("_referrers/{}/{}", Pair(subject), Pair(digest)),
         )
     }
 
     /// What the referrers index covers.
     pub(super) fn referrers_indexed(&self, name: &RepositoryName) -> PathBuf {
-        self.in_repository(name, "_referrers/indexed")
+        self.in_repository(name, format_args!("_referrers/indexed"))
     }
 
     /// Held by whoever changes manifests or tags.
     pub(super) fn lock(&self, name: &RepositoryName) -> PathBuf {
-        self.in_repository(name, "_referrers/lock")
+        self.in_repository(name, format_args!("_referrers/lock"))
     }
 }
 
-fn pair(digest: &Digest) -> String {
-    format!("{}/{}", digest.algorithm(), digest.hex())
+/// The two levels that stand for a digest.
+struct Pair<'a>(&'a Digest);
+
+impl fmt::Display for Pair<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{:x}", self.0.algorithm(), self.0)
+    }
 }
 
 pub(super) fn link(dir: &Path) -> PathBuf {
     dir.join(LINK)
+}
+
+/// As `link`, in the directory's own buffer.
+pub(super) fn link_in(mut dir: PathBuf) -> PathBuf {
+    dir.push(LINK);
+    dir
 }
 
 pub(super) fn upload_data(session: &Path) -> PathBuf {

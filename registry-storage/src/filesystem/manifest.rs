@@ -21,13 +21,18 @@
 //! the manifest is pushed again, and a repeated delete would find no manifest.
 //! The entry among its subject's referrers stays, and is not listed.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 
+use bytes::Bytes;
 use registry_spec::storage::{Precondition, PutManifest, StorageError, StoredManifest};
-use registry_spec::types::{Digest, Manifest, Reference, RepositoryName, Tag};
+use registry_spec::types::{Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
 
+use super::cache::Held;
 use super::error::At;
 use super::tree::Tree;
+use super::version::Version;
 use super::{atomic, layout};
 
 /// The largest manifest read into memory. The spec expects 4 MiB to work, and
@@ -35,23 +40,64 @@ use super::{atomic, layout};
 const MAX_MANIFEST_LEN: u64 = 16 * 1024 * 1024;
 
 impl Tree {
+    /// As `read_manifest`, when it can be done without waiting for the disk.
+    pub(super) fn read_manifest_at_once(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Option<StoredManifest> {
+        let link = |dir| self.cache.link(&layout::link_in(dir));
+        let digest = match reference {
+            Reference::Digest(digest) => *digest,
+            Reference::Tag(tag) => link(self.layout.tag_current(name, tag))?,
+        };
+        let content = link(self.layout.revision(name, &digest))?;
+        let (media_type, bytes) = self.cache.manifest(&self.layout.blob_data(&content))?;
+        Some(StoredManifest::new(digest, media_type, bytes))
+    }
+
     pub(super) fn read_manifest(
         &self,
         name: &RepositoryName,
         reference: &Reference,
     ) -> Result<StoredManifest, StorageError> {
-        let bytes_of = |digest: &Digest| self.manifest_bytes(name, digest);
-        let (digest, bytes) = match reference {
-            Reference::Digest(digest) => bytes_of(digest)?.map(|bytes| (*digest, bytes)),
-            Reference::Tag(tag) => self.follow_tag(name, tag, bytes_of)?,
+        let find = |digest: &Digest| self.manifest_to_serve(name, digest);
+        let (digest, (media_type, bytes)) = match reference {
+            Reference::Digest(digest) => find(digest)?.map(|found| (*digest, found)),
+            Reference::Tag(tag) => self.follow_tag(name, tag, Self::read_link_to_serve, find)?,
         }
         .ok_or(StorageError::ManifestUnknown)?;
+        Ok(StoredManifest::new(digest, media_type, bytes))
+    }
+
+    fn manifest_to_serve(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<(MediaType, Bytes)>, StorageError> {
+        let revision = self.layout.revision(name, digest);
+        let Some(content) = self.read_link_to_serve(&revision)? else {
+            return Ok(None);
+        };
+        let Some((file, len)) = self.open_manifest(&content)? else {
+            return Ok(None);
+        };
+        let path = self.layout.blob_data(&content);
+        let version = Version::to_rely_on(&file);
+        let bytes = read_whole(&file, len, &path)?;
         let Some(media_type) = Manifest::media_type_of(&bytes) else {
-            let path = self.layout.revision(name, &digest);
-            self.warn_once(&path, "not a manifest that can be served, taken as absent");
+            self.warn_once(
+                &revision,
+                "not a manifest that can be served, taken as absent",
+            );
             return Err(StorageError::ManifestUnknown);
         };
-        Ok(StoredManifest::new(digest, media_type, bytes.into()))
+        let bytes = Bytes::from(bytes);
+        if let Some(version) = version {
+            let held = Held::Manifest(media_type.clone(), bytes.clone());
+            self.cache.insert(path, version, held);
+        }
+        Ok(Some((media_type, bytes)))
     }
 
     pub(super) fn put_manifest(
@@ -119,19 +165,24 @@ impl Tree {
         let Some(content) = self.read_link(&self.layout.revision(name, digest))? else {
             return Ok(None);
         };
-        let Some((file, len)) = self.open_content(&content)? else {
-            return Ok(None);
-        };
-        let path = self.layout.blob_data(&content);
-        if len > MAX_MANIFEST_LEN {
+        match self.open_manifest(&content)? {
+            Some((file, len)) => read_whole(&file, len, &self.layout.blob_data(&content)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Opens some content, if it is there and not too large to be read.
+    fn open_manifest(&self, content: &Digest) -> Result<Option<(File, u64)>, StorageError> {
+        let opened = self.open_content(content)?;
+        if opened
+            .as_ref()
+            .is_some_and(|(_, len)| *len > MAX_MANIFEST_LEN)
+        {
+            let path = self.layout.blob_data(content);
             self.warn_once(&path, "too large for a manifest, taken as absent");
             return Ok(None);
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
-        file.take(MAX_MANIFEST_LEN)
-            .read_to_end(&mut bytes)
-            .at("read", &path)?;
-        Ok(Some(bytes))
+        Ok(opened)
     }
 
     fn check(
@@ -158,4 +209,13 @@ impl Tree {
         self.write_link(&self.layout.tag_index(name, tag, digest), digest)?;
         self.write_link(&self.layout.tag_current(name, tag), digest)
     }
+}
+
+/// `len` is what the file said a moment ago.
+fn read_whole(file: &File, len: u64, path: &Path) -> Result<Vec<u8>, StorageError> {
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
+    file.take(MAX_MANIFEST_LEN)
+        .read_to_end(&mut bytes)
+        .at("read", path)?;
+    Ok(bytes)
 }

@@ -9,12 +9,14 @@
 //! | `referrers.rs`, `coverage.rs` | the referrers index |
 //! | `repository.rs` | the catalog |
 //! | `atomic.rs`, `disk.rs` | writes that survive |
+//! | `cache.rs`, `version.rs` | what was read, while it is still true |
 //! | `tree.rs`, `entries.rs`, `error.rs`, `places.rs` | what these share |
 //! | `prepare.rs` | the look at start |
 
 mod append;
 mod atomic;
 mod blob;
+mod cache;
 mod content;
 mod coverage;
 mod disk;
@@ -32,6 +34,7 @@ mod repository;
 mod tag;
 mod tree;
 mod upload;
+mod version;
 
 #[cfg(test)]
 mod tests;
@@ -167,6 +170,9 @@ impl FileSystem {
 #[async_trait]
 impl Storage for FileSystem {
     async fn stat_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<u64, StorageError> {
+        if let Some(len) = self.tree.stat_blob_at_once(name, digest) {
+            return Ok(len);
+        }
         let (name, digest) = (name.clone(), *digest);
         self.blocking(move |tree| tree.stat_blob(&name, &digest))
             .await
@@ -178,10 +184,14 @@ impl Storage for FileSystem {
         digest: &Digest,
         range: Option<Range<u64>>,
     ) -> Result<Blob, StorageError> {
-        let (name, digest) = (name.clone(), *digest);
-        let (file, path, size) = self
-            .blocking(move |tree| tree.open_blob(&name, &digest))
-            .await?;
+        let (file, path, size) = match self.tree.open_blob_at_once(name, digest) {
+            Some(opened) => opened,
+            None => {
+                let (name, digest) = (name.clone(), *digest);
+                self.blocking(move |tree| tree.open_blob(&name, &digest))
+                    .await?
+            }
+        };
         let content = Content::new(file, path, range.unwrap_or(0..size));
         Ok(Blob::new(size, ByteStream::new(content)))
     }
@@ -191,6 +201,9 @@ impl Storage for FileSystem {
         name: &RepositoryName,
         reference: &Reference,
     ) -> Result<StoredManifest, StorageError> {
+        if let Some(manifest) = self.tree.read_manifest_at_once(name, reference) {
+            return Ok(manifest);
+        }
         let (name, reference) = (name.clone(), reference.clone());
         self.blocking(move |tree| tree.read_manifest(&name, &reference))
             .await

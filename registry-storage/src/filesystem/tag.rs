@@ -5,6 +5,7 @@
 //! a crash, only its `index` is left) is neither served nor listed.
 
 use std::fs::{self, Metadata};
+use std::path::Path;
 
 use registry_spec::storage::{Page, StorageError};
 use registry_spec::types::{Digest, RepositoryName, Tag};
@@ -65,7 +66,7 @@ impl Tree {
         tag: &Tag,
     ) -> Result<Option<Digest>, StorageError> {
         let is_there = |digest: &Digest| Ok(self.has_manifest(name, digest)?.then_some(()));
-        let found = self.follow_tag(name, tag, is_there)?;
+        let found = self.follow_tag(name, tag, Self::read_link, is_there)?;
         Ok(found.map(|(digest, ())| digest))
     }
 
@@ -74,12 +75,13 @@ impl Tree {
         &self,
         name: &RepositoryName,
         tag: &Tag,
+        read_link: impl Fn(&Self, &Path) -> Result<Option<Digest>, StorageError>,
         find: impl Fn(&Digest) -> Result<Option<T>, StorageError>,
     ) -> Result<Option<(Digest, T)>, StorageError> {
         let current = self.layout.tag_current(name, tag);
         let mut without = None;
         loop {
-            let link = self.read_link(&current)?;
+            let link = read_link(self, &current)?;
             let Some(digest) = link.filter(|digest| without != Some(*digest)) else {
                 return Ok(None);
             };

@@ -533,18 +533,20 @@ fn a_tag_that_moves_while_it_is_looked_at_is_followed() {
     let (old, new) = (sha256(b"old"), sha256(b"new"));
     let current = fixture.tree.layout.tag_current(&name(), &tag("v1"));
     fixture.tree.write_link(&current, &old).expect("written");
-    let found = fixture.tree.follow_tag(&name(), &tag("v1"), |digest| {
-        if *digest == old {
-            // Deleted, after the tag had moved on.
-            fixture.tree.write_link(&current, &new)?;
-            return Ok(None);
-        }
-        Ok(Some("manifest"))
-    });
+    let found = fixture
+        .tree
+        .follow_tag(&name(), &tag("v1"), Tree::read_link, |digest| {
+            if *digest == old {
+                // Deleted, after the tag had moved on.
+                fixture.tree.write_link(&current, &new)?;
+                return Ok(None);
+            }
+            Ok(Some("manifest"))
+        });
     assert_eq!(found.expect("no error here"), Some((new, "manifest")));
     let found: Option<(Digest, ())> = fixture
         .tree
-        .follow_tag(&name(), &tag("v1"), |_| Ok(None))
+        .follow_tag(&name(), &tag("v1"), Tree::read_link, |_| Ok(None))
         .expect("no error here");
     assert_eq!(found, None);
 }

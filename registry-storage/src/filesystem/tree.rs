@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,16 +11,19 @@ use registry_spec::storage::StorageError;
 use registry_spec::types::{Digest, RepositoryName};
 
 use super::atomic;
+use super::cache::{FileCache, Held};
 use super::error::At;
 use super::layout::{self, Layout};
+use super::version::Version;
 
 /// Longer than any link; what is longer is not one.
-const MAX_LINK_LEN: u64 = 1024;
+const MAX_LINK_LEN: usize = 1024;
 
 /// The methods that answer requests are in the file of their resource.
 #[derive(Debug)]
 pub(super) struct Tree {
     pub(super) layout: Layout,
+    pub(super) cache: FileCache,
     warned: Warned,
 }
 
@@ -28,6 +31,7 @@ impl Tree {
     pub(super) fn new(root: PathBuf) -> Self {
         Self {
             layout: Layout::new(root),
+            cache: FileCache::new(),
             warned: Warned::default(),
         }
     }
@@ -36,19 +40,49 @@ impl Tree {
     /// another program leaves it, is as good as absent.
     pub(super) fn read_link(&self, dir: &Path) -> Result<Option<Digest>, StorageError> {
         let path = layout::link(dir);
-        let mut text = Vec::new();
-        let read =
-            File::open(&path).and_then(|file| file.take(MAX_LINK_LEN).read_to_end(&mut text));
-        if read.if_present("read", &path)?.is_none() {
-            return Ok(None);
+        match File::open(&path).if_present("open", &path)? {
+            Some(file) => self.link_in(file, &path),
+            None => Ok(None),
         }
-        let digest = std::str::from_utf8(&text)
-            .ok()
-            .and_then(|text| text.trim().parse().ok());
-        if digest.is_none() {
-            self.warn_once(&path, "not a link, taken as absent");
+    }
+
+    /// As `read_link`, for what will soon be asked for again. A walk over many
+    /// links would only drive out what is.
+    pub(super) fn read_link_to_serve(&self, dir: &Path) -> Result<Option<Digest>, StorageError> {
+        let path = layout::link(dir);
+        let Some(file) = File::open(&path).if_present("open", &path)? else {
+            return Ok(None);
+        };
+        let version = Version::to_rely_on(&file);
+        let digest = self.link_in(file, &path)?;
+        if let (Some(version), Some(digest)) = (version, digest) {
+            self.cache.insert(path, version, Held::Link(digest));
         }
         Ok(digest)
+    }
+
+    fn link_in(&self, mut file: File, path: &Path) -> Result<Option<Digest>, StorageError> {
+        let mut text = [0; MAX_LINK_LEN];
+        let mut len = 0;
+        loop {
+            let read = match file.read(&mut text[len..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // A directory can be opened, but not read.
+                result => result.if_present("read", path)?,
+            };
+            let Some(read) = read else { return Ok(None) };
+            len += read;
+            let digest = std::str::from_utf8(&text[..len])
+                .ok()
+                .and_then(|text| text.trim().parse().ok());
+            if digest.is_some() {
+                return Ok(digest);
+            }
+            if read == 0 {
+                self.warn_once(path, "not a link, taken as absent");
+                return Ok(None);
+            }
+        }
     }
 
     /// Writes the link in `dir`, durably. Distribution accepts no newline.
