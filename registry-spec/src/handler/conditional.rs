@@ -9,7 +9,12 @@ use crate::storage::{Expected, Precondition};
 use crate::types::{Digest, Reference};
 
 pub(super) fn etag(digest: &Digest) -> HeaderValue {
-    value(format!("\"{digest}\""))
+    let text = digest.to_string();
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    quoted.push_str(&text);
+    quoted.push('"');
+    value(quoted)
 }
 
 /// Whether the client has this content already (304).

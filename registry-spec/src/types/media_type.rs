@@ -32,6 +32,15 @@ impl MediaType {
     /// Longest media type in bytes: RFC 6838 allows 127 on each side of the slash.
     pub const MAX_LEN: usize = 255;
 
+    /// Those of which a registry has many; each costs no allocation.
+    const KNOWN: [Self; 5] = [
+        Self::OCI_MANIFEST,
+        Self::OCI_INDEX,
+        Self::DOCKER_MANIFEST,
+        Self::DOCKER_MANIFEST_LIST,
+        Self::OCTET_STREAM,
+    ];
+
     const fn known(text: &'static str) -> Self {
         Self(Cow::Borrowed(text))
     }
@@ -72,6 +81,9 @@ impl FromStr for MediaType {
     type Err = MediaTypeError;
 
     fn from_str(text: &str) -> Result<Self, MediaTypeError> {
+        if let Some(known) = Self::KNOWN.into_iter().find(|known| known.0 == text) {
+            return Ok(known);
+        }
         let allowed = |c: u8| c == b' ' || c.is_ascii_graphic();
         if (1..=Self::MAX_LEN).contains(&text.len()) && text.bytes().all(allowed) {
             Ok(Self(Cow::Owned(text.to_owned())))
