@@ -28,14 +28,27 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         }
     }
 
-    pub(crate) fn get<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    pub(crate) fn get<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        V: Clone,
+    {
+        if let Some((value, _)) = self.young.get(key) {
+            return Some(value.clone());
+        }
+        let (key, (value, len)) = self.old.remove_entry(key)?;
+        self.insert(key, value.clone(), len);
+        Some(value)
+    }
+
+    /// Changes a value that was got a moment ago, if it is still there.
+    pub(crate) fn change<Q: Eq + Hash + ?Sized>(&mut self, key: &Q, change: impl FnOnce(&mut V))
     where
         K: Borrow<Q>,
     {
-        if let Some((key, (value, len))) = self.old.remove_entry(key) {
-            self.insert(key, value, len);
+        if let Some((value, _)) = self.young.get_mut(key) {
+            change(value);
         }
-        self.young.get_mut(key).map(|(value, _)| value)
     }
 
     /// A value that occupies `len` bytes. One that would leave little room for
@@ -73,7 +86,7 @@ mod tests {
         for n in 0..100 {
             for len in [n, 250 - n] {
                 recent.insert(n, len, len);
-                assert_eq!(recent.get(&n), Some(&mut len.clone()));
+                assert_eq!(recent.get(&n), Some(len));
                 assert!(kept(&recent) <= 1000);
             }
             recent.get(&(n / 2));

@@ -12,7 +12,7 @@
 //! Where an answer is not there, nothing is said about the file: somebody who
 //! may wait has to read it. Only what was read is kept, never an absence.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -110,14 +110,15 @@ impl FileCache {
         if version != entry.version {
             return None;
         }
-        if !is_warm && let Some(entry) = self.entries().get(path.as_os_str()) {
-            entry.looked_at = Instant::now();
+        if !is_warm {
+            let mut entries = self.entries();
+            entries.change(path.as_os_str(), |entry| entry.looked_at = Instant::now());
         }
         Some(entry)
     }
 
     fn entry(&self, path: &Path) -> Option<Entry> {
-        self.entries().get::<OsStr>(path.as_os_str()).cloned()
+        self.entries().get(path.as_os_str())
     }
 
     /// Nobody looks at a file with it in hand.
@@ -172,19 +173,13 @@ mod tests {
         let cache = FileCache::new();
         fs::write(&path, "one").expect("written");
         remember(&cache, &path, Held::Blob);
-        let looked_at = || {
-            let mut entries = cache.entries();
-            let entry = entries.get::<OsStr>(path.as_os_str());
-            entry.expect("an entry").looked_at
-        };
+        let looked_at = || cache.entry(&path).expect("an entry").looked_at;
         let Some(long_ago) = looked_at().checked_sub(2 * WARM) else {
             return;
         };
         cache
             .entries()
-            .get::<OsStr>(path.as_os_str())
-            .expect("an entry")
-            .looked_at = long_ago;
+            .change(path.as_os_str(), |entry| entry.looked_at = long_ago);
         // Not every kernel can.
         let can = Version::at_without_waiting(&path).is_some();
         assert_eq!(cache.content_len(&path), can.then_some(3));

@@ -61,17 +61,23 @@ impl Layout {
         &self.tree
     }
 
-    /// A path below the tree.
-    fn below(&self, path: fmt::Arguments<'_>) -> PathBuf {
+    /// A path below the tree, of a directory and what follows.
+    fn below(&self, dir: [&str; 3], path: fmt::Arguments<'_>) -> PathBuf {
         let mut whole = OsString::with_capacity(self.tree.as_os_str().len() + ROOM);
         whole.push(&self.tree);
-        write!(whole, "/{path}").expect("strings take any text");
+        for part in dir {
+            whole.push(part);
+        }
+        whole.write_fmt(path).expect("strings take any text");
         whole.into()
     }
 
     pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
         let (algorithm, first) = (digest.algorithm(), digest.hash()[0]);
-        self.below(format_args!("blobs/{algorithm}/{first:02x}/{digest:x}"))
+        self.below(
+            ["/blobs/", algorithm.as_str(), "/"],
+            format_args!("{first:02x}/{digest:x}"),
+        )
     }
 
     pub(super) fn blob_data(&self, digest: &Digest) -> PathBuf {
@@ -85,7 +91,7 @@ impl Layout {
     }
 
     fn in_repository(&self, name: &RepositoryName, path: fmt::Arguments<'_>) -> PathBuf {
-        self.below(format_args!("repositories/{name}/{path}"))
+        self.below(["/repositories/", name.as_str(), "/"], path)
     }
 
     pub(super) fn layer(&self, name: &RepositoryName, digest: &Digest) -> PathBuf {
