@@ -8,7 +8,11 @@
 //! |---|---|
 //! | all or some of the chunk | it is passed on |
 //! | nothing, it would wait, or any error | the chunk is read on a blocking thread |
-//! | not supported here | so is every later chunk |
+//! | not supported, and the file is in memory (tmpfs) | every chunk is read at once, without the flag |
+//! | not supported elsewhere (overlayfs, NFS, FUSE) | [`AHEAD`] at a time is read on a blocking thread |
+//!
+//! Each stream finds that out for itself, by two calls: a tree may reach over
+//! several file systems, and to ask which one this is would cost as much.
 //!
 //! Nothing may mean the end of the file, or, on Linux 5.9 and 5.10, that it
 //! would wait. The blocking read tells: at an end of the file before the end
@@ -36,16 +40,35 @@ use super::error::{At, FileError};
 /// page cache, and each stalled pull holds a few.
 const CHUNK: usize = 64 * 1024;
 
-/// How many chunks to remember for reuse; an HTTP server queues about three.
+/// How many bytes are read at a time where each read goes to another thread,
+/// which costs more than copying a chunk. They are passed on by chunks.
+const AHEAD: usize = 4 * CHUNK;
+
+/// How many buffers to remember for reuse; an HTTP server queues about three
+/// chunks.
 const REMEMBERED: usize = 4;
+
+/// How a file is read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// At once what is in the page cache, by a blocking thread the rest.
+    Cached,
+    /// At once: there is no disk below.
+    Memory,
+    /// By a blocking thread.
+    Waiting,
+}
 
 /// The bytes of a range of an open file. Works on the runtime on which it was
 /// made, wherever it is polled.
 pub(super) struct Content {
     file: Arc<File>,
     path: PathBuf,
+    /// What has not been read yet.
     rest: Range<u64>,
-    try_cache: bool,
+    way: Way,
+    /// What has been read and not been passed on.
+    ready: Bytes,
     buffers: Buffers,
     runtime: Handle,
     waiting: Option<JoinHandle<io::Result<(BytesMut, usize)>>>,
@@ -58,7 +81,8 @@ impl Content {
             file: Arc::new(file),
             path,
             rest: range,
-            try_cache: cfg!(target_os = "linux"),
+            way: Way::Cached,
+            ready: Bytes::new(),
             buffers: Buffers::default(),
             runtime: Handle::current(),
             waiting: None,
@@ -66,18 +90,34 @@ impl Content {
     }
 
     fn next_len(&self) -> usize {
+        let most = match self.way {
+            Way::Cached | Way::Memory => CHUNK,
+            Way::Waiting => AHEAD,
+        };
         let rest = self.rest.end.saturating_sub(self.rest.start);
-        usize::try_from(rest).unwrap_or(usize::MAX).min(CHUNK)
+        usize::try_from(rest).unwrap_or(usize::MAX).min(most)
     }
 
     /// The next bytes, if they can be had without waiting.
-    fn read_cached(&mut self, len: usize) -> Option<Bytes> {
+    fn read_now(&mut self, len: usize) -> Option<Bytes> {
+        if self.way == Way::Waiting {
+            return None;
+        }
         let mut buffer = self.buffers.get(len);
-        match read_without_waiting(&self.file, &mut buffer[..len], self.rest.start) {
+        let bytes = &mut buffer[..len];
+        let read = match self.way {
+            Way::Cached => read_without_waiting(&self.file, bytes, self.rest.start),
+            _ => self.file.read_at(bytes, self.rest.start),
+        };
+        match read {
             Ok(read @ 1..) => return Some(self.buffers.lend(buffer, read)),
-            Ok(0) => {}
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.try_cache = false,
-            Err(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                self.way = match is_in_memory(&self.file) {
+                    true => Way::Memory,
+                    false => Way::Waiting,
+                };
+            }
+            Ok(0) | Err(_) => {}
         }
         self.buffers.lend(buffer, 0);
         None
@@ -95,11 +135,16 @@ impl Content {
 
     fn pass_on(&mut self, read: io::Result<Bytes>) -> Option<Result<Bytes, StorageError>> {
         match &read {
-            Ok(chunk) => self.rest.start += chunk.len() as u64,
+            Ok(bytes) => self.rest.start += bytes.len() as u64,
             // The error is the last item.
             Err(_) => self.rest.end = self.rest.start,
         }
-        Some(read.at("read", &self.path))
+        let chunk = read.map(|mut bytes| {
+            let chunk = bytes.split_to(bytes.len().min(CHUNK));
+            self.ready = bytes;
+            chunk
+        });
+        Some(chunk.at("read", &self.path))
     }
 }
 
@@ -108,6 +153,10 @@ impl Stream for Content {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if !this.ready.is_empty() {
+            let len = this.ready.len().min(CHUNK);
+            return Poll::Ready(Some(Ok(this.ready.split_to(len))));
+        }
         loop {
             if let Some(task) = &mut this.waiting {
                 let read = ready!(Pin::new(task).poll(cx));
@@ -127,10 +176,12 @@ impl Stream for Content {
             if len == 0 {
                 return Poll::Ready(None);
             }
-            if this.try_cache
-                && let Some(read) = this.read_cached(len)
-            {
+            let way = this.way;
+            if let Some(read) = this.read_now(len) {
                 return Poll::Ready(this.pass_on(Ok(read)));
+            }
+            if this.way != way {
+                continue;
             }
             this.waiting = Some(this.read_waiting(len));
         }
@@ -151,6 +202,22 @@ fn read_without_waiting(file: &File, buffer: &mut [u8], offset: u64) -> io::Resu
 #[cfg(not(target_os = "linux"))]
 fn read_without_waiting(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether the file's bytes are nowhere but in memory, or swapped out of it.
+#[cfg(target_os = "linux")]
+fn is_in_memory(file: &File) -> bool {
+    const TMPFS_MAGIC: u32 = 0x0102_1994;
+    const RAMFS_MAGIC: u32 = 0x8584_58f6;
+
+    // As wide as the C library likes; the numbers have 32 bits.
+    rustix::fs::fstatfs(file)
+        .is_ok_and(|found| matches!(found.f_type as u32, TMPFS_MAGIC | RAMFS_MAGIC))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_in_memory(_: &File) -> bool {
+    false
 }
 
 /// Chunks whose readers have dropped them are read into again: it saves the
@@ -200,7 +267,7 @@ mod tests {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(b"hello").expect("written");
         let mut content = Content::new(file, PathBuf::from("data"), 5..10);
-        assert!(content.read_cached(5).is_none());
+        assert!(content.read_now(5).is_none());
         let error = content.next().await.expect("an item").expect_err("short");
         let io = error
             .source()
@@ -209,6 +276,58 @@ mod tests {
             .expect("an I/O error below");
         assert_eq!(io.kind(), io::ErrorKind::UnexpectedEof);
         assert!(content.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn each_way_gives_the_range_in_chunks() {
+        let bytes: Vec<u8> = (0..=250).cycle().take(3 * AHEAD + 1).collect();
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&bytes).expect("written");
+        for way in [Way::Cached, Way::Memory, Way::Waiting] {
+            let file = file.try_clone().expect("another");
+            let range = 1..bytes.len() as u64 - 1;
+            let mut content = Content::new(file, PathBuf::from("data"), range);
+            content.way = way;
+            let mut read = Vec::new();
+            while let Some(chunk) = content.next().await {
+                let chunk = chunk.expect("read");
+                assert!((1..=CHUNK).contains(&chunk.len()));
+                read.push(chunk);
+            }
+            assert!(read.concat() == bytes[1..bytes.len() - 1], "{way:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_each_read_changes_threads_several_chunks_are_read_at_once() {
+        let file = tempfile::tempfile().expect("a file");
+        file.set_len(2 * AHEAD as u64).expect("longer");
+        let mut content = Content::new(file, PathBuf::from("data"), 0..2 * AHEAD as u64);
+        content.way = Way::Waiting;
+        for ready in [3, 2, 1, 0, 3] {
+            content.next().await.expect("a chunk").expect("read");
+            assert_eq!(content.ready.len(), ready * CHUNK);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_is_in_memory_is_read_at_once() {
+        use futures_util::FutureExt as _;
+        use rustix::fs::{MemfdFlags, memfd_create};
+
+        let file = File::from(memfd_create("data", MemfdFlags::CLOEXEC).expect("a file"));
+        assert!(is_in_memory(&file));
+        file.set_len(3 * CHUNK as u64).expect("longer");
+        let mut content = Content::new(file, PathBuf::from("data"), 0..3 * CHUNK as u64);
+        for _ in 0..3 {
+            let chunk = content.next().now_or_never().expect("no waiting");
+            assert_eq!(chunk.expect("a chunk").expect("read").len(), CHUNK);
+            assert!(content.waiting.is_none());
+        }
+        assert!(content.next().now_or_never().expect("the end").is_none());
+        let process = File::open("/proc/self/stat").expect("a file");
+        assert!(!is_in_memory(&process));
     }
 
     #[test]

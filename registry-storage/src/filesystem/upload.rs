@@ -12,8 +12,9 @@
 //! later, and occupies no thread in between. Nothing of a session is synced before it is
 //! finished: after a power cut a session may be shorter, or gone.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -45,6 +46,8 @@ pub(super) struct Session {
     pub(super) dir: PathBuf,
     pub(super) data: File,
     pub(super) offset: u64,
+    /// Device and number of `data`, which never change while it is open.
+    inode: (u64, u64),
 }
 
 /// What an attempt to take a session comes to.
@@ -203,11 +206,16 @@ pub(super) fn open_session(dir: &Path) -> Result<Option<Session>, StorageError> 
         .write(true)
         .open(&path)
         .if_present("open", &path)?;
-    Ok(data.map(|data| Session {
-        dir: dir.to_path_buf(),
-        data,
-        offset: 0,
-    }))
+    data.map(|data| {
+        let inode = inode(&data.metadata().at("read", &path)?);
+        Ok(Session {
+            dir: dir.to_path_buf(),
+            data,
+            offset: 0,
+            inode,
+        })
+    })
+    .transpose()
 }
 
 /// Removes what there is of a session; `false` when something is left. A rest
@@ -222,6 +230,10 @@ pub(super) fn remove_session(dir: &Path) -> bool {
         }
         _ => true,
     }
+}
+
+fn inode(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 impl Session {
@@ -241,7 +253,8 @@ impl Session {
     /// `false` when the session was finished or cancelled after it was opened.
     pub(super) fn is_current(&self) -> Result<bool, StorageError> {
         let path = self.data_path();
-        atomic::is_at(&self.data, &path).at("read", &path)
+        let found = fs::metadata(&path).if_present("read", &path)?;
+        Ok(found.is_some_and(|found| inode(&found) == self.inode))
     }
 
     fn measure(mut self) -> Result<Self, StorageError> {
