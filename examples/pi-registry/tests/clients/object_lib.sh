@@ -67,7 +67,8 @@ s3() {
         "$@" "$MINIO/$path"
 }
 
-bucket_make() { s3 "$1" -X PUT; }
+# MinIO may say that it is ready, and answer 503 for a moment all the same.
+bucket_make() { s3 "$1" -X PUT --retry 8 --retry-delay 1; }
 
 encoded() { jq -rn --arg t "$1" '$t | @uri'; }
 
