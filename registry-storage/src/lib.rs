@@ -112,8 +112,10 @@ pub mod filesystem;
 #[cfg(feature = "object-store")]
 pub mod object;
 mod purged;
-#[cfg(unix)]
+#[cfg(any(unix, feature = "object-store"))]
 mod recent;
+#[cfg(any(unix, feature = "object-store"))]
+mod warned;
 
 #[cfg(unix)]
 pub use filesystem::FileSystem;

@@ -42,6 +42,7 @@ impl<K: Eq + Hash, V> Recent<K, V> {
     }
 
     /// Changes a value that was got a moment ago, if it is still there.
+    #[cfg(unix)]
     pub(crate) fn change<Q: Eq + Hash + ?Sized>(&mut self, key: &Q, change: impl FnOnce(&mut V))
     where
         K: Borrow<Q>,

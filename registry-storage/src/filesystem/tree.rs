@@ -1,11 +1,9 @@
 //! What every blocking task works on: the tree, and small things that they share.
 
-use std::collections::HashSet;
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use registry_spec::storage::StorageError;
 use registry_spec::types::{Digest, RepositoryName};
@@ -15,6 +13,7 @@ use super::cache::{FileCache, Held};
 use super::error::At;
 use super::layout::{self, Layout};
 use super::version::Version;
+use crate::warned::Warned;
 
 /// Longer than any link; what is longer is not one.
 const MAX_LINK_LEN: usize = 1024;
@@ -24,7 +23,7 @@ const MAX_LINK_LEN: usize = 1024;
 pub(super) struct Tree {
     pub(super) layout: Layout,
     pub(super) cache: FileCache,
-    warned: Warned,
+    warned: Warned<PathBuf>,
 }
 
 impl Tree {
@@ -157,25 +156,5 @@ impl Tree {
         if self.warned.is_first(path) {
             tracing::warn!(path = %path.display(), "{fault}");
         }
-    }
-}
-
-/// The paths that have been complained about.
-#[derive(Debug, Default)]
-struct Warned(Mutex<HashSet<PathBuf>>);
-
-impl Warned {
-    /// A tree with more faults than this has them logged more than once.
-    const CAPACITY: usize = 1024;
-
-    fn is_first(&self, path: &Path) -> bool {
-        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if paths.contains(path) {
-            return false;
-        }
-        if paths.len() >= Self::CAPACITY {
-            paths.clear();
-        }
-        paths.insert(path.to_path_buf())
     }
 }

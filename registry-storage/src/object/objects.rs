@@ -1,9 +1,7 @@
 //! What every method works on: the store, and small things that they share.
 
-use std::collections::HashSet;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +21,7 @@ use super::error::At;
 use super::layout::{Layout, verbatim};
 use super::manifest_cache::ManifestCache;
 use super::referrers::Indexed;
+use crate::warned::Warned;
 
 /// Longer than any link; what is longer is not one.
 const MAX_LINK_LEN: u64 = 1024;
@@ -44,7 +43,7 @@ pub(super) struct Objects {
     pub(super) indexed: Indexed,
     /// Whether the store has refused to compare before it writes.
     unconditional: AtomicBool,
-    warned: Warned,
+    warned: Warned<Path>,
 }
 
 /// What must hold for an object to be written.
@@ -284,25 +283,5 @@ pub(super) fn version_of(meta: &ObjectMeta) -> UpdateVersion {
     UpdateVersion {
         e_tag: meta.e_tag.clone(),
         version: meta.version.clone(),
-    }
-}
-
-/// The keys that have been complained about.
-#[derive(Debug, Default)]
-struct Warned(Mutex<HashSet<Path>>);
-
-impl Warned {
-    /// A bucket with more faults than this has them logged more than once.
-    const CAPACITY: usize = 1024;
-
-    fn is_first(&self, path: &Path) -> bool {
-        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if paths.contains(path) {
-            return false;
-        }
-        if paths.len() >= Self::CAPACITY {
-            paths.clear();
-        }
-        paths.insert(path.clone())
     }
 }
