@@ -20,6 +20,7 @@
 //! reach others, through a cache, `http.host` is the way.
 
 mod host;
+mod last;
 mod prefix;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use crate::filter::Filter;
 use crate::proxies::{Proxies, forwarded};
 use crate::serve::Transport;
 use host::Host;
+use last::{Absolute, Last};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -48,7 +50,8 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 #[derive(Clone, Debug)]
 pub struct PublicUrls {
     /// `http.host` with the prefix.
-    host: Option<BaseUrl>,
+    host: Option<Absolute>,
+    last: Last,
     prefix: BaseUrl,
     relative: bool,
     proxies: Proxies,
@@ -59,7 +62,8 @@ impl PublicUrls {
     #[must_use]
     pub fn new(http: &config::Http, proxies: Proxies) -> Self {
         Self {
-            host: base(http),
+            host: base(http).map(absolute),
+            last: Last::default(),
             prefix: http.prefix.clone(),
             relative: http.relative_urls,
             proxies,
@@ -67,7 +71,7 @@ impl PublicUrls {
     }
 
     /// The absolute URL, if there is enough to tell it.
-    fn absolute<B>(&self, request: &Request<B>, trusted: bool, prefix: &str) -> Option<BaseUrl> {
+    fn absolute<B>(&self, request: &Request<B>, trusted: bool, prefix: &str) -> Option<Absolute> {
         if self.host.is_some() {
             return self.host.clone();
         }
@@ -80,17 +84,26 @@ impl PublicUrls {
         let scheme = told.scheme.unwrap_or_else(|| Scheme::of(request));
         let host = told.host.or_else(|| asked(request).map(Cow::Borrowed))?;
         let host = Host::parse(&host)?;
-        let scheme_text = scheme.as_str();
+        let (scheme, text) = (scheme.as_str(), host.text);
         // The scheme's own port adds nothing, and the other scheme's is what
         // proxies tell that know nothing of the TLS in front of them.
-        let url = match told.port {
-            Some(port) if !host.has_port && !matches!(port, 80 | 443) => {
-                format!("{scheme_text}://{}:{port}{prefix}", host.text)
-            }
-            _ => format!("{scheme_text}://{}{prefix}", host.text),
-        };
-        url.parse().ok()
+        if let Some(port) = told.port
+            && !host.has_port
+            && !matches!(port, 80 | 443)
+        {
+            let url = format!("{scheme}://{text}:{port}{prefix}").parse();
+            return url.ok().map(absolute);
+        }
+        self.last.get_or_make(scheme, text, prefix, || {
+            let url = format!("{scheme}://{text}{prefix}").parse();
+            url.ok().map(absolute)
+        })
     }
+}
+
+fn absolute(url: BaseUrl) -> Absolute {
+    let origin = origin(&url);
+    Absolute { url, origin }
 }
 
 /// `http.host` with the prefix.
@@ -147,7 +160,10 @@ impl Filter for PublicUrls {
             return ControlFlow::Break(outside(configured));
         };
         let absolute = self.absolute(&request, trusted, &place.public);
-        let origin = absolute.as_ref().and_then(origin);
+        let (absolute, origin) = match absolute {
+            Some(Absolute { url, origin }) => (Some(url), origin),
+            None => (None, None),
+        };
         let base = absolute.filter(|_| self.host.is_some() || !self.relative);
         // Without a host in the request, a relative URL is the best there is.
         let base = base.or_else(|| place.public.parse().ok());
