@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use registry_spec::BoxError;
 use tokio::time::{Instant, Sleep};
 
-use super::meter::Exchange;
+use super::meter::{Exchange, Unread};
 
 /// A client stopped sending in the middle of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,19 +48,22 @@ where
     clock: Option<Pin<Box<Sleep>>>,
     waiting: bool,
     lingers: Lingers,
+    unread: Option<Unread>,
 }
 
 impl<B> RequestBody<B>
 where
     B: Body<Data = Bytes> + Unpin + Send + 'static,
 {
-    pub(super) fn new(inner: B, limit: Duration, lingers: Lingers) -> Self {
+    /// `unread` is ended when the end of the body was read.
+    pub(super) fn new(inner: B, limit: Duration, lingers: Lingers, unread: Option<Unread>) -> Self {
         Self {
             inner: Some(inner),
             limit,
             clock: None,
             waiting: false,
             lingers,
+            unread,
         }
     }
 }
@@ -85,8 +88,13 @@ where
             this.lingers = Lingers::Always;
         }
         let limit = this.limit;
-        let frame = if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
+        let frame = if let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(cx) {
             this.waiting = false;
+            if (frame.is_none() || inner.is_end_stream())
+                && let Some(unread) = this.unread.take()
+            {
+                unread.end();
+            }
             frame.map(|frame| frame.map_err(Into::into))
         } else {
             let clock = this
@@ -225,7 +233,7 @@ mod tests {
     async fn a_slow_sender_is_kept_and_a_silent_one_ended() {
         let limit = Duration::from_secs(60);
         let (sender, receiver) = mpsc::channel(1);
-        let mut body = RequestBody::new(Fed(receiver), limit, Lingers::Never);
+        let mut body = RequestBody::new(Fed(receiver), limit, Lingers::Never, None);
         tokio::spawn(async move {
             for _ in 0..10 {
                 tokio::time::sleep(Duration::from_secs(50)).await;
@@ -248,7 +256,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn time_in_which_nobody_reads_does_not_count() {
         let (sender, receiver) = mpsc::channel(1);
-        let mut body = RequestBody::new(Fed(receiver), Duration::from_secs(60), Lingers::Never);
+        let limit = Duration::from_secs(60);
+        let mut body = RequestBody::new(Fed(receiver), limit, Lingers::Never, None);
         sender.send(Bytes::from_static(b"a")).await.expect("open");
         assert!(body.frame().await.expect("a frame").is_ok());
         tokio::time::sleep(Duration::from_secs(1000)).await;
@@ -264,7 +273,7 @@ mod tests {
             (Lingers::Never, 1),
         ] {
             let (sender, receiver) = mpsc::channel(1);
-            let body = RequestBody::new(Fed(receiver), Duration::from_secs(60), lingers);
+            let body = RequestBody::new(Fed(receiver), Duration::from_secs(60), lingers, None);
             drop(body);
             let mut sent = 0;
             // A byte each second, as long as somebody takes it.

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +12,17 @@ use bytes::Bytes;
 use http::{Request, Response, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use registry_spec::BoxError;
 use tokio::sync::watch;
 use tower_service::Service;
 
+use super::begun::Begun;
 use super::body::{Lingers, RequestBody, ResponseBody};
-use super::meter::{Exchange, Meter, Metered, Verdict};
+use super::driver::{Driver, Next, Served};
+use super::meter::{Exchange, Meter, Metered, Unread};
 use super::tls::{Opened, Transport};
 
 /// How long a peer may be silent. Nothing limits how long a transfer takes.
@@ -44,7 +46,7 @@ pub struct Timeouts {
 impl Timeouts {
     /// Once the server stops, a connection without a request is only waited
     /// for as long as a request that is on its way may take to arrive.
-    fn of_draining(self) -> Self {
+    pub(super) fn of_draining(self) -> Self {
         const LAST_CHANCE: Duration = Duration::from_secs(1);
         Self {
             idle: self.idle.min(LAST_CHANCE),
@@ -112,8 +114,8 @@ impl fmt::Display for Peer {
 
 /// How hyper is to talk, and for how long.
 pub(super) struct Protocols {
-    both: Builder<TokioExecutor>,
-    http1: Builder<TokioExecutor>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
     /// Whether both are spoken without TLS.
     h2c: bool,
     pub(super) timeouts: Timeouts,
@@ -123,8 +125,8 @@ impl Protocols {
     pub(super) fn new(options: &Options) -> Self {
         const KIB: usize = 1024;
         const MIB: u32 = 1024 * 1024;
-        let mut both = Builder::new(TokioExecutor::new());
-        both.http1()
+        let mut http1 = http1::Builder::new();
+        http1
             .timer(TokioTimer::new())
             // hyper starts this clock when the previous response is done, so
             // it is the keep-alive time too and must not be shorter than
@@ -133,7 +135,8 @@ impl Protocols {
             // Bounds a request's head, and the memory of a connection: hyper
             // keeps one such buffer for each direction.
             .max_buf_size(64 * KIB);
-        both.http2()
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
             .timer(TokioTimer::new())
             // The protocol's default of 64 KiB holds an upload to 64 KiB in
             // each round trip.
@@ -146,31 +149,24 @@ impl Protocols {
             .max_header_list_size(64 * KIB as u32)
             .max_send_buf_size(16 * KIB);
         Self {
-            http1: both.clone().http1_only(),
-            both,
+            http1,
+            http2,
             h2c: options.h2c,
             timeouts: options.timeouts,
         }
     }
-
-    /// Over TLS a client speaks HTTP/2 only where that was agreed on; without,
-    /// it just begins.
-    const fn on(&self, opened: &Opened) -> &Builder<TokioExecutor> {
-        let both = match opened.transport {
-            Transport::Tls => opened.h2,
-            Transport::Plain | Transport::PlainInsteadOfTls => self.h2c,
-        };
-        if both { &self.both } else { &self.http1 }
-    }
 }
 
 /// Serves one connection until it ends, stalls, or drains after `stopping`.
+///
+/// While nothing is asked for on an HTTP/1 connection, hyper and its buffers
+/// are not there: they are ten times what the rest of it takes.
 pub(super) async fn run<S, B>(
     opened: Opened,
     peer: Peer,
     service: S,
     protocols: &Protocols,
-    mut stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
 ) where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>
         + Clone
@@ -180,19 +176,25 @@ pub(super) async fn run<S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let builder = protocols.on(&opened);
     let Opened {
         io,
         transport,
+        h2,
         client,
-        ..
     } = opened;
     let timeouts = protocols.timeouts;
     let meter = Arc::new(Meter::new());
-    let io = TokioIo::new(Metered::new(io, Arc::clone(&meter)));
-    let exchanges = Arc::clone(&meter);
-    let per_request = service_fn(move |request: Request<Incoming>| {
-        let exchange = Exchange::begin(&exchanges);
+    let begun = Begun::new(Bytes::new(), io);
+    let mut line = Metered::new(begun, Arc::clone(&meter));
+    let mut driver = Driver {
+        peer,
+        meter: Arc::clone(&meter),
+        timeouts,
+        stopping,
+    };
+    let mut per_request = service_fn(move |request: Request<Incoming>| {
+        let exchange = Exchange::begin(&meter);
+        let unread = (!request.body().is_end_stream()).then(|| Unread::begin(&meter));
         let lingers = if request.version() >= Version::HTTP_2 {
             // A stream ends without touching the others of its connection.
             Lingers::Never
@@ -201,7 +203,8 @@ pub(super) async fn run<S, B>(
         } else {
             Lingers::Always
         };
-        let mut request = request.map(|body| RequestBody::new(body, timeouts.stall, lingers));
+        let mut request =
+            request.map(|body| RequestBody::new(body, timeouts.stall, lingers, unread));
         let extensions = request.extensions_mut();
         extensions.insert(peer);
         extensions.insert(transport);
@@ -215,52 +218,38 @@ pub(super) async fn run<S, B>(
             Ok::<_, Infallible>(response.map(|body| ResponseBody::new(body, exchange)))
         }
     });
-    let mut connection = pin!(builder.serve_connection(io, per_request));
-    let mut closing = false;
-    let mut drain = pin!(async move {
-        // The server has gone: nobody is left to wait for, so end as well.
-        let _ = stopping.wait_for(|&stop| stop).await;
-    });
-    let mut draining = false;
+    // Over TLS a client speaks HTTP/2 only where that was agreed on; without,
+    // it just begins.
+    let mut may_be_http2 = protocols.h2c && transport != Transport::Tls;
     loop {
-        let timeouts = if draining {
-            timeouts.of_draining()
+        let next = if h2 {
+            Some(Next::Http2)
         } else {
-            timeouts
+            driver.next(&mut line, may_be_http2).await
         };
-        let next_look = match meter.verdict(&timeouts) {
-            Verdict::Wait(until) => until,
-            Verdict::Idle if !closing => {
-                // Says goodbye in HTTP/2, and closes an HTTP/1 connection
-                // that has sent nothing yet. What is left after the same time
-                // again is cut.
-                closing = true;
-                connection.as_mut().graceful_shutdown();
-                meter.touch();
-                continue;
-            }
-            Verdict::Idle => break,
-            Verdict::Stalled => {
-                tracing::info!(
-                    %peer,
-                    "connection cut: the client takes no more of the response"
-                );
-                break;
-            }
-        };
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    // A client that goes away is everyday.
-                    tracing::debug!(%peer, ?error, "connection ended with an error");
+        match next {
+            Some(Next::Http1) => {
+                let io = TokioIo::new(line);
+                let mut connection = Box::new(protocols.http1.serve_connection(io, per_request));
+                let shutdown = http1::Connection::graceful_shutdown;
+                let pinned = Pin::new(&mut *connection);
+                if driver.drive(pinned, shutdown, true).await == Served::Ended {
+                    return;
                 }
-                break;
+                let parts = connection.into_parts();
+                line = parts.io.into_inner();
+                line.get_mut().put_back(parts.read_buf);
+                per_request = parts.service;
+                may_be_http2 = false;
             }
-            () = &mut drain, if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
+            Some(Next::Http2) => {
+                let io = TokioIo::new(line);
+                let mut connection = Box::pin(protocols.http2.serve_connection(io, per_request));
+                let shutdown = http2::Connection::graceful_shutdown;
+                driver.drive(connection.as_mut(), shutdown, false).await;
+                return;
             }
-            () = tokio::time::sleep_until(next_look) => {}
+            None => return,
         }
     }
 }

@@ -5,12 +5,15 @@
 //! upload again. So each connection counts the moment of its last byte, its
 //! requests in flight, and how many of these wait for the peer to take more of
 //! the response.
+//!
+//! They also tell whether a connection rests between two requests, so that
+//! nothing need be remembered of it but the stream.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -27,6 +30,12 @@ pub(super) struct Meter {
     moved: AtomicU64,
     in_flight: AtomicUsize,
     peers_turn: AtomicUsize,
+    /// Bodies of requests that were not read to their end.
+    unread: AtomicUsize,
+    /// Whether bytes came since the last head or the end of the last body.
+    begun: AtomicBool,
+    /// Whether bytes were written that the stream may not have taken.
+    unflushed: AtomicBool,
 }
 
 /// What a look at the counters says.
@@ -47,6 +56,9 @@ impl Meter {
             moved: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             peers_turn: AtomicUsize::new(0),
+            unread: AtomicUsize::new(0),
+            begun: AtomicBool::new(false),
+            unflushed: AtomicBool::new(false),
         }
     }
 
@@ -57,9 +69,24 @@ impl Meter {
         self.moved.store(millis, Ordering::Relaxed);
     }
 
+    fn moved(&self) -> Instant {
+        self.start + Duration::from_millis(self.moved.load(Ordering::Relaxed))
+    }
+
+    /// Since when an HTTP/1 connection is between two requests: all that came
+    /// was a whole request, and all that was answered is on its way. A body
+    /// that nobody read to its end leaves that unknown for good.
+    pub(super) fn quiet_since(&self) -> Option<Instant> {
+        let quiet = self.in_flight.load(Ordering::Relaxed) == 0
+            && self.unread.load(Ordering::Relaxed) == 0
+            && !self.begun.load(Ordering::Relaxed)
+            && !self.unflushed.load(Ordering::Relaxed);
+        quiet.then(|| self.moved())
+    }
+
     pub(super) fn verdict(&self, timeouts: &Timeouts) -> Verdict {
         let now = Instant::now();
-        let moved = self.start + Duration::from_millis(self.moved.load(Ordering::Relaxed));
+        let moved = self.moved();
         let in_flight = self.in_flight.load(Ordering::Relaxed);
         if in_flight == 0 {
             let end = moved + timeouts.idle;
@@ -91,6 +118,7 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn begin(meter: &Arc<Meter>) -> Self {
         meter.in_flight.fetch_add(1, Ordering::Relaxed);
+        meter.begun.store(false, Ordering::Relaxed);
         Self {
             meter: Arc::clone(meter),
             peers_turn: false,
@@ -120,6 +148,27 @@ impl Drop for Exchange {
     }
 }
 
+/// The body of a request, until its end was read.
+#[derive(Debug)]
+pub(super) struct Unread {
+    meter: Arc<Meter>,
+}
+
+impl Unread {
+    pub(super) fn begin(meter: &Arc<Meter>) -> Self {
+        meter.unread.fetch_add(1, Ordering::Relaxed);
+        Self {
+            meter: Arc::clone(meter),
+        }
+    }
+
+    /// The next byte is one of another request.
+    pub(super) fn end(self) {
+        self.meter.begun.store(false, Ordering::Relaxed);
+        self.meter.unread.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 pin_project! {
     /// An IO that tells the meter of every byte.
     #[derive(Debug)]
@@ -134,6 +183,10 @@ impl<T> Metered<T> {
     pub(super) fn new(inner: T, meter: Arc<Meter>) -> Self {
         Self { inner, meter }
     }
+
+    pub(super) const fn get_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
 }
 
 impl<T: AsyncRead> AsyncRead for Metered<T> {
@@ -146,6 +199,7 @@ impl<T: AsyncRead> AsyncRead for Metered<T> {
         let before = buf.filled().len();
         let polled = this.inner.poll_read(cx, buf);
         if buf.filled().len() > before {
+            this.meter.begun.store(true, Ordering::Relaxed);
             this.meter.touch();
         }
         polled
@@ -159,6 +213,7 @@ impl<T: AsyncWrite> AsyncWrite for Metered<T> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
+        this.meter.unflushed.store(true, Ordering::Relaxed);
         told(this.meter, this.inner.poll_write(cx, buf))
     }
 
@@ -168,6 +223,7 @@ impl<T: AsyncWrite> AsyncWrite for Metered<T> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
+        this.meter.unflushed.store(true, Ordering::Relaxed);
         told(this.meter, this.inner.poll_write_vectored(cx, bufs))
     }
 
@@ -176,11 +232,17 @@ impl<T: AsyncWrite> AsyncWrite for Metered<T> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().inner.poll_flush(cx)
+        let this = self.project();
+        ready!(this.inner.poll_flush(cx))?;
+        this.meter.unflushed.store(false, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().inner.poll_shutdown(cx)
+        let this = self.project();
+        // Nothing comes after it.
+        this.meter.unflushed.store(true, Ordering::Relaxed);
+        this.inner.poll_shutdown(cx)
     }
 }
 
@@ -193,6 +255,8 @@ fn told(meter: &Meter, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     const TIMEOUTS: Timeouts = Timeouts {
@@ -246,5 +310,33 @@ mod tests {
         drop(other);
         pass(60).await;
         assert_eq!(meter.verdict(&TIMEOUTS), Verdict::Stalled);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_quiet_between_whole_requests_alone() {
+        let meter = Arc::new(Meter::new());
+        let (mut client, server) = tokio::io::duplex(64);
+        let mut server = Metered::new(server, Arc::clone(&meter));
+        let mut buffer = [0; 64];
+        assert!(meter.quiet_since().is_some());
+        client.write_all(b"head").await.expect("open");
+        assert!(server.read(&mut buffer).await.expect("open") > 0);
+        assert!(meter.quiet_since().is_none(), "perhaps half a head");
+        let exchange = Exchange::begin(&meter);
+        let unread = Unread::begin(&meter);
+        assert!(meter.quiet_since().is_none(), "a request");
+        server.write_all(b"answer").await.expect("open");
+        drop(exchange);
+        assert!(meter.quiet_since().is_none(), "not flushed");
+        server.flush().await.expect("open");
+        assert!(meter.quiet_since().is_none(), "a body that nobody read");
+        client.write_all(b"body").await.expect("open");
+        assert!(server.read(&mut buffer).await.expect("open") > 0);
+        unread.end();
+        pass(5).await;
+        let quiet = meter.quiet_since().expect("all is done");
+        assert_eq!(quiet.elapsed(), Duration::from_secs(5));
+        server.shutdown().await.expect("open");
+        assert!(meter.quiet_since().is_none(), "nothing comes any more");
     }
 }

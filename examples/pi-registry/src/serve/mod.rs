@@ -7,6 +7,7 @@
 //! | idle connection, request head | 120 s | longer than proxies in front keep theirs |
 //! | silence in a body, either way | 5 min | a transfer may take hours, but must move |
 //! | HTTP/1 head and buffers | 64 KiB each way | memory per connection is a constant |
+//! | HTTP/1 buffers after a response | 100 ms | thousands of idle connections take little memory |
 //! | HTTP/2 | 16 streams, 1 MiB window each, 4 MiB together, 64 KiB of headers | uploads at full speed within bounds |
 //! | connections | 8192, and half of the open files | so that nobody takes all memory or all files |
 //!
@@ -14,9 +15,11 @@
 //! one stream that takes nothing beside others that move is not cut. It holds
 //! an open file and a chunk of it.
 
+mod begun;
 mod bind;
 mod body;
 mod connection;
+mod driver;
 mod listener;
 mod meter;
 #[cfg(test)]
@@ -95,12 +98,16 @@ where
                 let mut stopping = watch_stopping.clone();
                 let limit = protocols.timeouts.handshake;
                 connections.spawn(async move {
+                    // Both steps are boxed: a task has room for all of its
+                    // steps as long as it lives.
+                    let opening = Box::pin(tls::open(stream, peer, tls.as_deref(), limit));
                     let opened = tokio::select! {
-                        opened = tls::open(stream, peer, tls.as_deref(), limit) => opened,
+                        opened = opening => opened,
                         _ = stopping.wait_for(|&stop| stop) => None,
                     };
                     if let Some(opened) = opened {
-                        connection::run(opened, peer, service, &protocols, stopping).await;
+                        let run = connection::run(opened, peer, service, &protocols, stopping);
+                        Box::pin(run).await;
                     }
                 });
             }

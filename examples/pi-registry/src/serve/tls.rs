@@ -3,18 +3,18 @@
 
 use std::fmt;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use registry_tls::rustls::{
     AlertDescription, CertificateError, Error as TlsError, PeerIncompatible,
 };
 use registry_tls::{ClientIdentity, Reloading};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use super::begun::Begun;
 use super::connection::Peer;
 use super::listener::Io;
 
@@ -73,10 +73,7 @@ async fn shake_hands(mut io: Box<dyn Io>, tls: &Reloading) -> io::Result<Opened>
     /// The type of the record that every TLS handshake begins with.
     const HANDSHAKE: u8 = 22;
     let first = io.read_u8().await?;
-    let io = Begun {
-        first: Some(first),
-        io,
-    };
+    let io = Begun::new(Bytes::copy_from_slice(&[first]), io);
     if first != HANDSHAKE {
         if first.is_ascii_uppercase() {
             return Ok(Opened {
@@ -161,58 +158,6 @@ fn fault_of_a_client(why: &CertificateError) -> String {
         format!("it is a CA's, not a client's own: {HOW}")
     } else {
         told
-    }
-}
-
-/// A stream whose first byte was looked at.
-struct Begun {
-    first: Option<u8>,
-    io: Box<dyn Io>,
-}
-
-impl AsyncRead for Begun {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if buffer.remaining() > 0
-            && let Some(first) = self.first.take()
-        {
-            buffer.put_slice(&[first]);
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.io).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Begun {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 

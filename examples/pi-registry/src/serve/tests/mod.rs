@@ -212,6 +212,43 @@ async fn a_refused_upload_can_read_its_answer_and_go_on() {
 }
 
 #[tokio::test]
+async fn a_connection_goes_on_where_it_rested() {
+    const REST: Duration = Duration::from_millis(250);
+    let running = start(Timeouts::default(), LONG).await;
+    let mut stream = running.connect().await;
+    let request = "GET / HTTP/1.1\r\nHost: registry.example\r\n\r\n";
+    // Behind a whole request, half of another one that is longer than a look.
+    let (half, other) = request.split_at(30);
+    for (first, then) in [
+        (request, request),
+        (&format!("{request}{half}"), other),
+        (
+            "PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            request,
+        ),
+    ] {
+        stream.write_all(first.as_bytes()).await.expect("open");
+        read_until(&mut stream, "\r\n\r\n0").await;
+        sleep(REST).await;
+        stream.write_all(then.as_bytes()).await.expect("open");
+        read_until(&mut stream, "\r\n\r\n0").await;
+        sleep(REST).await;
+    }
+    // A body that comes after its answer is not taken for a request.
+    let refused = b"PUT /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 37\r\n\r\n";
+    stream.write_all(refused).await.expect("open");
+    read_until(&mut stream, "\r\n\r\nno").await;
+    sleep(REST).await;
+    let body = "GET /refused HTTP/1.1\r\nHost: x\r\n\r\n...";
+    let body = &body[..37];
+    stream.write_all(body.as_bytes()).await.expect("open");
+    sleep(REST).await;
+    stream.write_all(request.as_bytes()).await.expect("open");
+    let answer = read_until(&mut stream, "\r\n\r\n0").await;
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+}
+
+#[tokio::test]
 async fn a_response_that_fails_never_ends_cleanly() {
     let running = start(SHORT, LONG).await;
     let mut stream = running.connect().await;
