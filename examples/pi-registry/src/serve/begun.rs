@@ -23,13 +23,10 @@ impl Begun {
         Self { begin, io }
     }
 
-    /// Puts bytes back, before what is to be read next.
-    pub(super) fn put_back(&mut self, bytes: Bytes) {
-        self.begin = if self.begin.is_empty() {
-            bytes
-        } else {
-            [bytes, self.begin.clone()].concat().into()
-        };
+    /// Puts bytes back, before what is to be read next. They are copied: even
+    /// none of them would keep the whole buffer of which they are a part.
+    pub(super) fn put_back(&mut self, bytes: &[u8]) {
+        self.begin = [bytes, &self.begin].concat().into();
     }
 }
 
@@ -120,7 +117,7 @@ mod tests {
         });
         let mut io = Begun::new(Bytes::new(), Box::new(server));
         let (begin, is_http2) = look(&mut io, may_be_http2).await.expect("open");
-        io.put_back(begin);
+        io.put_back(&begin);
         let mut text = String::new();
         io.read_to_string(&mut text).await.expect("open");
         (is_http2, text)
@@ -150,8 +147,8 @@ mod tests {
         let mut buffer = [0; 64];
         let read = io.read(&mut buffer).await.expect("open");
         assert_eq!(&buffer[..read], b"GET /v2/");
-        io.put_back(Bytes::from_static(b"two"));
-        io.put_back(Bytes::from_static(b"one "));
+        io.put_back(b"two");
+        io.put_back(b"one ");
         let read = io.read(&mut buffer).await.expect("open");
         assert_eq!(&buffer[..read], b"one two");
     }

@@ -220,14 +220,12 @@ pub(super) async fn run<S, B>(
     });
     // Over TLS a client speaks HTTP/2 only where that was agreed on; without,
     // it just begins.
-    let mut may_be_http2 = protocols.h2c && transport != Transport::Tls;
+    let mut may_be_http2 = match transport {
+        Transport::Tls => h2,
+        Transport::Plain | Transport::PlainInsteadOfTls => protocols.h2c,
+    };
     loop {
-        let next = if h2 {
-            Some(Next::Http2)
-        } else {
-            driver.next(&mut line, may_be_http2).await
-        };
-        match next {
+        match driver.next(&mut line, may_be_http2).await {
             Some(Next::Http1) => {
                 let io = TokioIo::new(line);
                 let mut connection = Box::new(protocols.http1.serve_connection(io, per_request));
@@ -238,7 +236,7 @@ pub(super) async fn run<S, B>(
                 }
                 let parts = connection.into_parts();
                 line = parts.io.into_inner();
-                line.get_mut().put_back(parts.read_buf);
+                line.get_mut().put_back(&parts.read_buf);
                 per_request = parts.service;
                 may_be_http2 = false;
             }

@@ -61,7 +61,7 @@ impl Driver {
         };
         match begun {
             Some((begin, is_http2)) if !begin.is_empty() => {
-                line.get_mut().put_back(begin);
+                line.get_mut().put_back(&begin);
                 Some(if is_http2 { Next::Http2 } else { Next::Http1 })
             }
             _ => {
@@ -101,7 +101,7 @@ impl Driver {
                 Verdict::Wait(until) => until,
                 Verdict::Idle if !closing => {
                     // Says goodbye in HTTP/2, and closes an HTTP/1 connection
-                    // that has sent nothing yet. What is left after the same
+                    // that is between requests. What is left after the same
                     // time again is cut.
                     closing = true;
                     graceful_shutdown(connection.as_mut());

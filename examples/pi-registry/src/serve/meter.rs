@@ -13,7 +13,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -233,9 +233,11 @@ impl<T: AsyncWrite> AsyncWrite for Metered<T> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.project();
-        ready!(this.inner.poll_flush(cx))?;
-        this.meter.unflushed.store(false, Ordering::Relaxed);
-        Poll::Ready(Ok(()))
+        let flushed = this.inner.poll_flush(cx);
+        this.meter
+            .unflushed
+            .store(flushed.is_pending(), Ordering::Relaxed);
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
