@@ -109,6 +109,8 @@
 
 #[cfg(unix)]
 pub mod filesystem;
+#[cfg(any(unix, feature = "object-store"))]
+mod limits;
 #[cfg(feature = "object-store")]
 pub mod object;
 mod purged;

@@ -34,10 +34,7 @@ use super::error::At;
 use super::tree::Tree;
 use super::version::Version;
 use super::{atomic, layout};
-
-/// The largest manifest read into memory. The spec expects 4 MiB to work, and
-/// somebody may have configured more; but any blob can be linked as a manifest.
-const MAX_MANIFEST_LEN: u64 = 16 * 1024 * 1024;
+use crate::limits::MAX_MANIFEST_LEN;
 
 impl Tree {
     /// As `read_manifest`, when it can be done without waiting for the disk.

@@ -13,10 +13,8 @@ use super::cache::{FileCache, Held};
 use super::error::At;
 use super::layout::{self, Layout};
 use super::version::Version;
+use crate::limits::MAX_LINK_LEN;
 use crate::warned::Warned;
-
-/// Longer than any link; what is longer is not one.
-const MAX_LINK_LEN: usize = 1024;
 
 /// The methods that answer requests are in the file of their resource.
 #[derive(Debug)]

@@ -35,10 +35,7 @@ use registry_spec::storage::{Precondition, PutManifest, StorageError, StoredMani
 use registry_spec::types::{Digest, Manifest, Reference, RepositoryName, Tag};
 
 use super::objects::{Condition, Objects};
-
-/// The largest manifest read into memory. The spec expects 4 MiB to work, and
-/// somebody may have configured more; but any blob can be linked as a manifest.
-const MAX_MANIFEST_LEN: u64 = 16 * 1024 * 1024;
+use crate::limits::MAX_MANIFEST_LEN;
 
 impl Objects {
     pub(super) async fn read_manifest(

@@ -21,10 +21,8 @@ use super::error::At;
 use super::layout::{Layout, verbatim};
 use super::manifest_cache::ManifestCache;
 use super::referrers::Indexed;
+use crate::limits::MAX_LINK_LEN;
 use crate::warned::Warned;
-
-/// Longer than any link; what is longer is not one.
-const MAX_LINK_LEN: u64 = 1024;
 
 /// How many requests of one call are under way at once.
 pub(super) const CONCURRENCY: usize = 16;
@@ -101,7 +99,7 @@ impl Objects {
         &self,
         path: &Path,
     ) -> Result<(Option<Digest>, Option<UpdateVersion>), StorageError> {
-        let Some(link) = self.get(path, MAX_LINK_LEN).await? else {
+        let Some(link) = self.get(path, MAX_LINK_LEN as u64).await? else {
             return Ok((None, None));
         };
         let digest = std::str::from_utf8(&link.bytes)
