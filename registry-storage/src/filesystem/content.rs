@@ -2,7 +2,8 @@
 //!
 //! Most pulls find their blob in the page cache. Those bytes are copied out at
 //! once, on the async worker, which is cheaper than handing each chunk to
-//! another thread; only what would wait for the disk goes to a blocking one.
+//! another thread; only what would wait for the disk goes to a blocking one, of
+//! which streams have a limited number together: they take turns.
 //!
 //! | `preadv2` with `RWF_NOWAIT` says | next |
 //! |---|---|
@@ -32,9 +33,11 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use registry_spec::storage::StorageError;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 
 use super::error::{At, FileError};
+use super::places::turn;
 
 /// How many bytes are read at a time. Larger chunks were no faster from the
 /// page cache, and each stalled pull holds a few.
@@ -71,12 +74,15 @@ pub(super) struct Content {
     ready: Bytes,
     buffers: Buffers,
     runtime: Handle,
-    waiting: Option<JoinHandle<io::Result<(BytesMut, usize)>>>,
+    /// The places on blocking threads.
+    reads: Arc<Semaphore>,
+    /// The one read that goes on elsewhere.
+    waiting: Option<JoinSet<io::Result<(BytesMut, usize)>>>,
 }
 
 impl Content {
     /// `path` is for messages only.
-    pub(super) fn new(file: File, path: PathBuf, range: Range<u64>) -> Self {
+    pub(super) fn new(file: File, path: PathBuf, range: Range<u64>, reads: Arc<Semaphore>) -> Self {
         Self {
             file: Arc::new(file),
             path,
@@ -85,6 +91,7 @@ impl Content {
             ready: Bytes::new(),
             buffers: Buffers::default(),
             runtime: Handle::current(),
+            reads,
             waiting: None,
         }
     }
@@ -123,14 +130,30 @@ impl Content {
         None
     }
 
-    fn read_waiting(&mut self, len: usize) -> JoinHandle<io::Result<(BytesMut, usize)>> {
-        let file = Arc::clone(&self.file);
-        let offset = self.rest.start;
+    /// Nobody needs to poll for it to go on: who takes no bytes must not keep
+    /// a place from others. It waits no longer for one when it is dropped.
+    fn read_waiting(&mut self, len: usize) -> JoinSet<io::Result<(BytesMut, usize)>> {
+        let (file, offset) = (Arc::clone(&self.file), self.rest.start);
         let mut buffer = self.buffers.get(len);
-        self.runtime.spawn_blocking(move || {
+        let read = move |permit| {
+            let _permit: OwnedSemaphorePermit = permit;
             file.read_exact_at(&mut buffer[..len], offset)?;
             Ok((buffer, len))
-        })
+        };
+        let mut task = JoinSet::new();
+        match Arc::clone(&self.reads).try_acquire_owned() {
+            Ok(permit) => task.spawn_blocking_on(move || read(permit), &self.runtime),
+            Err(_) => {
+                let (reads, runtime) = (Arc::clone(&self.reads), self.runtime.clone());
+                let in_turn = async move {
+                    let permit = turn(&reads).await;
+                    let read = runtime.spawn_blocking(move || read(permit)).await;
+                    read.unwrap_or_else(|error| Err(io::Error::other(error)))
+                };
+                task.spawn_on(in_turn, &self.runtime)
+            }
+        };
+        task
     }
 
     fn pass_on(&mut self, read: io::Result<Bytes>) -> Option<Result<Bytes, StorageError>> {
@@ -159,7 +182,7 @@ impl Stream for Content {
         }
         loop {
             if let Some(task) = &mut this.waiting {
-                let read = ready!(Pin::new(task).poll(cx));
+                let read = ready!(task.poll_join_next(cx)).expect("one task");
                 this.waiting = None;
                 return Poll::Ready(match read {
                     Ok(read) => {
@@ -257,16 +280,23 @@ impl Buffers {
 mod tests {
     use std::error::Error as _;
     use std::io::Write as _;
+    use std::time::Duration;
 
-    use futures_util::StreamExt as _;
+    use futures_util::{FutureExt as _, StreamExt as _};
+    use tokio::time::timeout;
 
     use super::*;
+
+    fn content(file: File, range: Range<u64>) -> Content {
+        let reads = Arc::new(Semaphore::new(1));
+        Content::new(file, PathBuf::from("data"), range, reads)
+    }
 
     #[tokio::test]
     async fn only_a_blocking_read_can_find_the_end_of_the_file() {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(b"hello").expect("written");
-        let mut content = Content::new(file, PathBuf::from("data"), 5..10);
+        let mut content = content(file, 5..10);
         assert!(content.read_now(5).is_none());
         let error = content.next().await.expect("an item").expect_err("short");
         let io = error
@@ -286,7 +316,7 @@ mod tests {
         for way in [Way::Cached, Way::Memory, Way::Waiting] {
             let file = file.try_clone().expect("another");
             let range = 1..bytes.len() as u64 - 1;
-            let mut content = Content::new(file, PathBuf::from("data"), range);
+            let mut content = content(file, range);
             content.way = way;
             let mut read = Vec::new();
             while let Some(chunk) = content.next().await {
@@ -302,7 +332,7 @@ mod tests {
     async fn where_each_read_changes_threads_several_chunks_are_read_at_once() {
         let file = tempfile::tempfile().expect("a file");
         file.set_len(2 * AHEAD as u64).expect("longer");
-        let mut content = Content::new(file, PathBuf::from("data"), 0..2 * AHEAD as u64);
+        let mut content = content(file, 0..2 * AHEAD as u64);
         content.way = Way::Waiting;
         for ready in [3, 2, 1, 0, 3] {
             content.next().await.expect("a chunk").expect("read");
@@ -310,16 +340,50 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn reads_that_wait_for_the_disk_take_turns() {
+        let file = tempfile::tempfile().expect("a file");
+        file.set_len(5).expect("longer");
+        let mut content = content(file, 0..5);
+        content.way = Way::Waiting;
+        let reads = Arc::clone(&content.reads);
+        let permit = turn(&reads).await;
+        let early = timeout(Duration::from_millis(100), content.next()).await;
+        assert!(early.is_err(), "{early:?}");
+        drop(permit);
+        // The read has its turn and gives it back, though nobody asks for its bytes.
+        let next = timeout(Duration::from_secs(10), turn(&reads)).await;
+        drop(next.expect("in time"));
+        let read = content.next().await.expect("an item").expect("read");
+        assert_eq!(read.len(), 5);
+    }
+
+    #[tokio::test]
+    async fn who_is_gone_waits_for_no_turn() {
+        let file = tempfile::tempfile().expect("a file");
+        file.set_len(5).expect("longer");
+        let mut content = content(file, 0..5);
+        content.way = Way::Waiting;
+        let reads = Arc::clone(&content.reads);
+        let permit = turn(&reads).await;
+        assert!(content.next().now_or_never().is_none());
+        let file = Arc::downgrade(&content.file);
+        drop(content);
+        tokio::task::yield_now().await;
+        assert!(file.upgrade().is_none(), "still waiting to read it");
+        drop(permit);
+        assert_eq!(reads.available_permits(), 1);
+    }
+
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn what_is_in_memory_is_read_at_once() {
-        use futures_util::FutureExt as _;
         use rustix::fs::{MemfdFlags, memfd_create};
 
         let file = File::from(memfd_create("data", MemfdFlags::CLOEXEC).expect("a file"));
         assert!(is_in_memory(&file));
         file.set_len(3 * CHUNK as u64).expect("longer");
-        let mut content = Content::new(file, PathBuf::from("data"), 0..3 * CHUNK as u64);
+        let mut content = content(file, 0..3 * CHUNK as u64);
         for _ in 0..3 {
             let chunk = content.next().now_or_never().expect("no waiting");
             assert_eq!(chunk.expect("a chunk").expect("read").len(), CHUNK);

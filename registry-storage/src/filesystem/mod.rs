@@ -65,8 +65,9 @@ pub use prepare::Access;
 /// Cheap to clone. Several values, and several processes, may use one tree at
 /// once. Its methods must be called on a Tokio runtime with its timer enabled;
 /// the blocking work is done on that runtime's blocking threads, of which it
-/// should have well more than the 256 that pushes may occupy (Tokio's default
-/// is 512). A client that is silent in the middle of a push occupies none.
+/// should have well more than the 384 that pushes and reads of a slow disk may
+/// occupy (Tokio's default is 512). A client that is silent in the middle of a
+/// push or a pull occupies none.
 ///
 /// See the [crate's documentation](crate) for the layout and for what survives
 /// a power cut.
@@ -192,7 +193,8 @@ impl Storage for FileSystem {
                     .await?
             }
         };
-        let content = Content::new(file, path, range.unwrap_or(0..size));
+        let reads = Arc::clone(&self.places.reads);
+        let content = Content::new(file, path, range.unwrap_or(0..size), reads);
         Ok(Blob::new(size, ByteStream::new(content)))
     }
 

@@ -1,14 +1,16 @@
 //! How many blocking threads each kind of work may occupy, so that no number
-//! of pushes stops pulls, which wait for none of this.
+//! of pushes stops pulls, and no number of pulls from a slow disk stops
+//! anything else. Look-ups, which are short, wait for none of this.
 //!
 //! | work | at once | why |
 //! |---|---|---|
+//! | reading a chunk of a blob that is not in memory | [`READS`] | a slow disk stops readers |
 //! | writing a batch of an upload | [`APPENDS`] | a slow disk stops writers |
 //! | finishing an upload | [`FINISHES`] | an fsync may take seconds, hashing a blob anew minutes |
 //! | changing manifests and tags | one per repository, [`CHANGES`] in all | they wait for the repository's lock |
 //! | completing a referrers index | one | it holds all digests of a repository in memory |
 //!
-//! That is half of the 512 threads that a runtime has by default.
+//! That is three quarters of the 512 threads that a runtime has by default.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -16,12 +18,14 @@ use std::sync::Arc;
 use registry_spec::types::RepositoryName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+const READS: usize = 128;
 const APPENDS: usize = 128;
 const FINISHES: usize = 64;
 const CHANGES: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Places {
+    pub(super) reads: Arc<Semaphore>,
     pub(super) appends: Arc<Semaphore>,
     pub(super) finishes: Arc<Semaphore>,
     pub(super) refreshes: Arc<Semaphore>,
@@ -32,6 +36,7 @@ impl Places {
     pub(super) fn new() -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         Self {
+            reads: places(READS),
             appends: places(APPENDS),
             finishes: places(FINISHES),
             refreshes: places(1),
