@@ -2,9 +2,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2153 # run.sh's and servers.sh's
 
-# record QUANTITY NAME VALUE DIGITS more|less: one line of the table, whether more of it is better or less.
-record() { printf '%s\t%s\t%s\t%s\t%s\n' "$@" >>"$TABLE"; }
-
 # record_bytes WHAT NAME BYTES SECONDS CPU
 record_bytes() {
     echo "$1: $2: $(awk '{ printf "%.0f MB/s, %.3f CPU seconds per GB", $1 / $2 / 1e6, $3 / $1 * 1e9 }' <<<"${*:3}")"
@@ -18,15 +15,6 @@ record_requests() {
     record "$1: requests/s" "$2" "$(awk '{ print $1 / $2 }' <<<"${*:3}")" 0 more
     record "$1: CPU microseconds per request" "$2" "$(awk '{ print $1 ? $3 / $1 * 1e6 : 0 }' <<<"${*:3}")" 1 less
 }
-
-# record_value WHAT NAME VALUE DIGITS: less of it is better.
-record_value() {
-    echo "$1: $2: $3"
-    record "$1" "$2" "$3" "$4" less
-}
-
-# load SUBCOMMAND [ARGUMENT...]
-load() { "${ON_LOAD[@]}" "$LOAD" "$@"; }
 
 # --- pulls --------------------------------------------------------------------------------------------------------------------
 

@@ -31,17 +31,8 @@
 #   SMOKE=1                tiny numbers for all of these: whether it works, and nothing else
 #
 # KEEP, TMPDIR and REGISTRY_BIN are those of ../tests/clients/lib.sh, which installs what is missing from Debian and Go.
-BENCH_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=../tests/clients/lib.sh
-source "$BENCH_DIR/../tests/clients/lib.sh"
-# shellcheck source=../tests/clients/engines.sh
-source "$CLIENTS_DIR/engines.sh"
-# shellcheck source=../tests/clients/tls_lib.sh
-source "$CLIENTS_DIR/tls_lib.sh"
-# shellcheck source=../tests/clients/auth_lib.sh
-source "$CLIENTS_DIR/auth_lib.sh"
-# shellcheck source=servers.sh
-source "$BENCH_DIR/servers.sh"
+# shellcheck source=common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # shellcheck source=measure.sh
 source "$BENCH_DIR/measure.sh"
 
@@ -62,24 +53,11 @@ SECONDS_EACH=${SECONDS_EACH:-5}
 MEMORY_MIB=${MEMORY_MIB:-128}
 IDLE_CONNECTIONS=${IDLE_CONNECTIONS:-5000}
 TREE_BLOBS=${TREE_BLOBS:-100000}
-SERVER_CORES=${SERVER_CORES:-0}
-LOAD_CORES=${LOAD_CORES:-1}
-
-LOAD=${PROGRAM%/*}/registry-load
-[[ -x $LOAD ]] || LOAD=${CARGO_TARGET_DIR:-$REPO_DIR/target}/release/registry-load
-[[ -x $LOAD ]] || die "$LOAD is missing: cargo build --release -p registry-load"
-need curl jq ss openssl taskset awk
-ON_SERVER=(taskset -c "$SERVER_CORES") ON_LOAD=(taskset -c "$LOAD_CORES")
-(($(nproc) >= 2)) || { ON_SERVER=(env) ON_LOAD=(env) && echo 'one core: servers and load share it'; }
-# For many connections; where it is not allowed, those measurements fail by themselves.
-ulimit -n 65536 2>/dev/null || true
 
 PULL_ROOT=$(mktemp -d "$PULL_DIR/rc.XXXXXX")
 PUSH_ROOT=$(mktemp -d "$PUSH_DIR/rc.XXXXXX")
 MORE_FOLDERS+=("$PULL_ROOT" "$PUSH_ROOT")
 CONTENT=$PULL_ROOT/content
-TABLE=$WORK/table.tsv
-: >"$TABLE"
 
 about_the_machine
 make_authority ca
@@ -94,5 +72,4 @@ for measurement in "${ONLY[@]}"; do
     [[ $(type -t "measure_$measurement") == function ]] || die "no such measurement: $measurement"
     "measure_$measurement"
 done
-echo
-awk -F '\t' -v servers="${SERVERS[*]}" -f "$BENCH_DIR/table.awk" "$TABLE"
+show_table

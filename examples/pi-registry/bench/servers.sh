@@ -1,4 +1,4 @@
-# The servers that are compared, and what they serve. Sourced by run.sh after lib.sh and its parts.
+# The servers that are compared, and what they serve. Sourced by common.sh after lib.sh and its parts.
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2153 # lib.sh's and run.sh's
 
@@ -19,13 +19,17 @@ command_of() {
     esac
 }
 
-# prepare NAME: installs it, and a registry gets its content; nginx serves the files as they are.
-prepare() {
-    local url
+install_server() {
     case $1 in
     registry-v3) [[ -x $TOOLS_BIN/registry ]] || go_tool "$REGISTRY_V3_MODULE" ;;
     docker-registry | nginx) need "$1" ;;
     esac
+}
+
+# prepare NAME: installs it, and a registry gets its content; nginx serves the files as they are.
+prepare() {
+    local url
+    install_server "$1"
     is_registry "$1" || return 0
     serve "$1" http "$(data_of "$1")"
     expect "push to $1" 201 "$(push_blob bench/pull "$CONTENT/blob" "$DIGEST")"

@@ -1,4 +1,4 @@
-//! Load for container registries. `run.sh` beside it starts the servers and makes tables of what this prints.
+//! Load for container registries. `run.sh` and `slow.sh` beside it start the servers and make tables of what this prints.
 //!
 //! Everything runs on one thread, so that one core is enough for it, and what it does for each byte is as little as can be: the
 //! servers are to be the slow part. Every subcommand that measures prints one line:
@@ -7,11 +7,14 @@
 //! <bytes or requests> <seconds> <seconds of CPU time of the processes named by --cpu>
 //! ```
 //!
+//! and `requests` after it the milliseconds that half of the requests, 99 of 100 and the slowest took.
+//!
 //! A wrong status, length or byte ends it with exit code 1.
 
 mod cpu;
 mod http;
 mod idle;
+mod latency;
 mod pull;
 mod push;
 mod requests;
@@ -40,7 +43,7 @@ enum Command {
     Pull(pull::Arguments),
     /// Push blobs that no registry has seen, as docker does: POST, PATCH without a length, PUT.
     Push(push::Arguments),
-    /// Make small requests, each as soon as the one before is answered.
+    /// Make small requests, each as soon as the one before is answered, and tell how long they took.
     Requests(requests::Arguments),
     /// Open connections, use each once, print "open", and hold them until standard input ends.
     Idle(idle::Arguments),

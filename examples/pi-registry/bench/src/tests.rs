@@ -113,3 +113,42 @@ async fn a_cut_connection_is_no_short_answer() {
     let failure = failure.expect_err("cut short");
     assert_eq!(failure, "the server closed the connection");
 }
+
+#[tokio::test]
+async fn each_thing_is_asked_for_once_and_compared_with_its_own_content() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let (asked, paths) = std::sync::mpsc::channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let asked = asked.clone();
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                while let Ok(read @ 1..) = stream.read(&mut request).await {
+                    let text = String::from_utf8_lossy(&request[..read]);
+                    let path = text.split(' ').nth(1).expect("a path").to_owned();
+                    // The content of a thing is its path.
+                    let answer = answer("200 OK", path.as_bytes());
+                    asked.send(path).expect("a test");
+                    stream.write_all(&answer).await.expect("a reader");
+                }
+            });
+        }
+    });
+    let dir = tempfile::tempdir().expect("a directory");
+    for (number, content) in [(0, "/t/0"), (1, "/t/1"), (2, "/t/2"), (3, "/t/x")] {
+        std::fs::write(dir.path().join(format!("c{number}")), content).expect("written");
+    }
+    let (url, content) = (format!("{url}t/{{}}"), dir.path().join("c{}"));
+    let content = content.to_str().expect("UTF-8");
+    let each = async |count: &str| {
+        let all = ["--seconds", "60", "--connections", "2", "--each", count];
+        outcome(&[&["requests", &url, "--content", content][..], &all].concat()).await
+    };
+    assert_eq!(each("3").await, Ok(()));
+    let mut seen: Vec<String> = std::iter::from_fn(|| paths.try_recv().ok()).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, ["/t/0", "/t/1", "/t/2"]);
+    let failure = each("4").await.expect_err("another byte");
+    assert_eq!(failure, "received other bytes than expected");
+}

@@ -34,6 +34,7 @@ RESULTS=$WORK/results.tsv
 : >"$RESULTS"
 STARTED_PIDS=()
 MORE_FOLDERS=()
+CONTROL_GROUPS=()
 REGISTRY_PID=
 REGISTRY_PORT=
 HOST=
@@ -66,6 +67,7 @@ cleanup() {
     # The engines leave mounts of their own below our folder; the deepest go first.
     mapfile -t mounts < <(awk -v w="$WORK/" 'index($2, w) == 1 { print $2 }' /proc/mounts | sort -r)
     for i in "${mounts[@]}"; do umount "$i" 2>/dev/null || umount -l "$i"; done
+    for i in "${CONTROL_GROUPS[@]}"; do rmdir "$i"; done
     if [[ -n ${KEEP:-} ]]; then echo "kept $WORK"; else rm -rf "$WORK" "${MORE_FOLDERS[@]}"; fi
     exit "$status"
 }
