@@ -19,7 +19,6 @@
 //! would wait. The blocking read tells: at an end of the file before the end
 //! of the range the stream fails, never with a clean short end.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -36,20 +35,13 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use super::buffers::{Buffers, CHUNK};
 use super::error::{At, FileError};
-use super::places::turn;
-
-/// How many bytes are read at a time. Larger chunks were no faster from the
-/// page cache, and each stalled pull holds a few.
-const CHUNK: usize = 64 * 1024;
+use super::places::{Places, turn};
 
 /// How many bytes are read at a time where each read goes to another thread,
 /// which costs more than copying a chunk. They are passed on by chunks.
 const AHEAD: usize = 4 * CHUNK;
-
-/// How many buffers to remember for reuse; an HTTP server queues about three
-/// chunks.
-const REMEMBERED: usize = 4;
 
 /// How a file is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,27 +74,27 @@ pub(super) struct Content {
 
 impl Content {
     /// `path` is for messages only.
-    pub(super) fn new(file: File, path: PathBuf, range: Range<u64>, reads: Arc<Semaphore>) -> Self {
+    pub(super) fn new(file: File, path: PathBuf, range: Range<u64>, places: &Places) -> Self {
         Self {
             file: Arc::new(file),
             path,
             rest: range,
             way: Way::Cached,
             ready: Bytes::new(),
-            buffers: Buffers::default(),
+            buffers: Buffers::new(Arc::clone(&places.large_buffers)),
             runtime: Handle::current(),
-            reads,
+            reads: Arc::clone(&places.reads),
             waiting: None,
         }
     }
 
-    fn next_len(&self) -> usize {
-        let most = match self.way {
-            Way::Cached | Way::Memory => CHUNK,
-            Way::Waiting => AHEAD,
-        };
+    fn next_len(&mut self) -> usize {
         let rest = self.rest.end.saturating_sub(self.rest.start);
-        usize::try_from(rest).unwrap_or(usize::MAX).min(most)
+        let rest = usize::try_from(rest).unwrap_or(usize::MAX);
+        match self.way {
+            Way::Cached | Way::Memory => self.buffers.next_len(rest),
+            Way::Waiting => rest.min(AHEAD),
+        }
     }
 
     /// The next bytes, if they can be had without waiting.
@@ -163,7 +155,11 @@ impl Content {
             Err(_) => self.rest.end = self.rest.start,
         }
         let chunk = read.map(|mut bytes| {
-            let chunk = bytes.split_to(bytes.len().min(CHUNK));
+            let most = match self.way {
+                Way::Cached | Way::Memory => bytes.len(),
+                Way::Waiting => CHUNK,
+            };
+            let chunk = bytes.split_to(bytes.len().min(most));
             self.ready = bytes;
             chunk
         });
@@ -243,39 +239,6 @@ fn is_in_memory(_: &File) -> bool {
     false
 }
 
-/// Chunks whose readers have dropped them are read into again: it saves the
-/// allocation and, more so, filling each new buffer with zeros.
-#[derive(Default)]
-struct Buffers(VecDeque<Bytes>);
-
-impl Buffers {
-    /// A buffer of at least `len` bytes.
-    fn get(&mut self, len: usize) -> BytesMut {
-        let oldest_is_free = self.0.front().is_some_and(Bytes::is_unique);
-        if oldest_is_free || self.0.len() >= REMEMBERED {
-            let oldest = self.0.pop_front().map(Bytes::try_into_mut);
-            if let Some(Ok(buffer)) = oldest
-                && buffer.len() >= len
-            {
-                return buffer;
-            }
-        }
-        BytesMut::zeroed(len)
-    }
-
-    /// The first `len` bytes of a buffer; it comes back when they are dropped.
-    fn lend(&mut self, buffer: BytesMut, len: usize) -> Bytes {
-        let buffer = buffer.freeze();
-        let lent = buffer.slice(..len);
-        if len == 0 {
-            self.0.push_front(buffer);
-        } else {
-            self.0.push_back(buffer);
-        }
-        lent
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::error::Error as _;
@@ -285,11 +248,13 @@ mod tests {
     use futures_util::{FutureExt as _, StreamExt as _};
     use tokio::time::timeout;
 
+    use super::super::buffers::LARGE;
     use super::*;
 
     fn content(file: File, range: Range<u64>) -> Content {
-        let reads = Arc::new(Semaphore::new(1));
-        Content::new(file, PathBuf::from("data"), range, reads)
+        let mut content = Content::new(file, PathBuf::from("data"), range, &Places::new());
+        content.reads = Arc::new(Semaphore::new(1));
+        content
     }
 
     #[tokio::test]
@@ -310,21 +275,31 @@ mod tests {
 
     #[tokio::test]
     async fn each_way_gives_the_range_in_chunks() {
-        let bytes: Vec<u8> = (0..=250).cycle().take(3 * AHEAD + 1).collect();
+        let bytes: Vec<u8> = (0..=250).cycle().take(3 * LARGE + 1).collect();
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(&bytes).expect("written");
-        for way in [Way::Cached, Way::Memory, Way::Waiting] {
+        for (way, longest) in [
+            (Way::Cached, LARGE),
+            (Way::Memory, LARGE),
+            (Way::Waiting, CHUNK),
+        ] {
             let file = file.try_clone().expect("another");
             let range = 1..bytes.len() as u64 - 1;
             let mut content = content(file, range);
             content.way = way;
             let mut read = Vec::new();
+            let mut lengths = Vec::new();
             while let Some(chunk) = content.next().await {
                 let chunk = chunk.expect("read");
-                assert!((1..=CHUNK).contains(&chunk.len()));
-                read.push(chunk);
+                lengths.push(chunk.len());
+                read.extend_from_slice(&chunk);
             }
-            assert!(read.concat() == bytes[1..bytes.len() - 1], "{way:?}");
+            assert!(read == bytes[1..bytes.len() - 1], "{way:?}");
+            // A file system without `RWF_NOWAIT` makes the first way another.
+            if content.way == way {
+                assert_eq!(lengths.iter().max(), Some(&longest), "{way:?}");
+            }
+            assert!(!lengths.contains(&0), "{way:?}");
         }
     }
 
@@ -392,30 +367,5 @@ mod tests {
         assert!(content.next().now_or_never().expect("the end").is_none());
         let process = File::open("/proc/self/stat").expect("a file");
         assert!(!is_in_memory(&process));
-    }
-
-    #[test]
-    fn buffers_come_back_when_their_readers_are_done() {
-        let mut buffers = Buffers::default();
-        let mut lend = |len: usize| {
-            let buffer = buffers.get(len);
-            buffers.lend(buffer, len)
-        };
-        // A reader that keeps some chunks, as a server's queue does.
-        let kept: Vec<Bytes> = (0..3).map(|_| lend(CHUNK)).collect();
-        let first = kept[0].as_ptr();
-        drop(kept);
-        let again = lend(CHUNK);
-        assert_eq!(again.as_ptr(), first);
-        // Shorter chunks fit into it too.
-        drop(again);
-        assert_eq!(lend(10).len(), 10);
-        // One that keeps everything never sees its bytes change.
-        let kept: Vec<Bytes> = (0..20).map(|_| lend(CHUNK)).collect();
-        let mut places: Vec<*const u8> = kept.iter().map(|chunk| chunk.as_ptr()).collect();
-        places.sort_unstable();
-        places.dedup();
-        assert_eq!(places.len(), kept.len());
-        assert!(buffers.0.len() <= REMEMBERED);
     }
 }

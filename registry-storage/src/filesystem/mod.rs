@@ -16,6 +16,7 @@
 mod append;
 mod atomic;
 mod blob;
+mod buffers;
 mod cache;
 mod content;
 mod coverage;
@@ -193,8 +194,7 @@ impl Storage for FileSystem {
                     .await?
             }
         };
-        let reads = Arc::clone(&self.places.reads);
-        let content = Content::new(file, path, range.unwrap_or(0..size), reads);
+        let content = Content::new(file, path, range.unwrap_or(0..size), &self.places);
         Ok(Blob::new(size, ByteStream::new(content)))
     }
 

@@ -19,6 +19,8 @@ use registry_spec::types::RepositoryName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 const READS: usize = 128;
+/// Not threads but memory: 16 MiB of buffers together.
+const LARGE_BUFFERS: usize = 32;
 const APPENDS: usize = 128;
 const FINISHES: usize = 64;
 const CHANGES: usize = 64;
@@ -26,6 +28,7 @@ const CHANGES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Places {
     pub(super) reads: Arc<Semaphore>,
+    pub(super) large_buffers: Arc<Semaphore>,
     pub(super) appends: Arc<Semaphore>,
     pub(super) finishes: Arc<Semaphore>,
     pub(super) refreshes: Arc<Semaphore>,
@@ -37,6 +40,7 @@ impl Places {
         let places = |count| Arc::new(Semaphore::new(count));
         Self {
             reads: places(READS),
+            large_buffers: places(LARGE_BUFFERS),
             appends: places(APPENDS),
             finishes: places(FINISHES),
             refreshes: places(1),
