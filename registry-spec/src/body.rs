@@ -188,6 +188,12 @@ impl Payload {
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse().ok());
         let length = announced.or_else(|| body.size_hint().exact());
+        if length == Some(0) && body.is_end_stream() {
+            return Self {
+                content: ByteStream::empty(),
+                length,
+            };
+        }
         let content = ByteStream::new(DataFrames(Box::pin(body)));
         Self {
             // Not every server that an embedder brings compares the two.

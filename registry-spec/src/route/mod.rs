@@ -149,18 +149,24 @@ impl Route {
             "/v2" | "/v2/" => "",
             path => path.strip_prefix("/v2/").ok_or_else(no_such_path)?,
         };
-        let segments: Vec<Cow<'_, str>> = rest.split('/').map(decode).collect();
-        let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+        let rest = decode(rest);
         let query = uri.query().unwrap_or_default();
         let pull = *method == Method::GET || *method == Method::HEAD;
-        match segments.as_slice() {
-            [""] if pull => Ok(Self::Base),
-            [""] => Err(wrong_method("GET, HEAD")),
-            ["_catalog"] if pull => Ok(Self::Catalog {
-                query: CatalogQuery::parse(query)?,
-            }),
-            ["_catalog"] => Err(wrong_method("GET, HEAD")),
-            [name @ .., "tags", "list"] => {
+        // From the end, since a name may hold any of these words.
+        let (before, last) = split_last(&rest);
+        let (name, kind) = split_last(before);
+        match (kind, last) {
+            _ if rest.is_empty() => match pull {
+                true => Ok(Self::Base),
+                false => Err(wrong_method("GET, HEAD")),
+            },
+            _ if rest == "_catalog" => match pull {
+                true => Ok(Self::Catalog {
+                    query: CatalogQuery::parse(query)?,
+                }),
+                false => Err(wrong_method("GET, HEAD")),
+            },
+            ("tags", "list") => {
                 let name = repository(name)?;
                 match pull {
                     true => Ok(Self::ListTags {
@@ -170,7 +176,7 @@ impl Route {
                     false => Err(wrong_method("GET, HEAD")),
                 }
             }
-            [name @ .., "manifests", reference] => {
+            ("manifests", reference) => {
                 let name = repository(name)?;
                 let reference = reference.parse()?;
                 match *method {
@@ -184,17 +190,14 @@ impl Route {
                     _ => Err(wrong_method("GET, HEAD, PUT, DELETE")),
                 }
             }
-            [name @ .., "blobs", "uploads"] | [name @ .., "blobs", "uploads", ""] => {
-                let name = repository(name)?;
-                match *method {
-                    Method::POST => Ok(Self::StartUpload {
-                        name,
-                        query: StartUploadQuery::parse(query)?,
-                    }),
-                    _ => Err(wrong_method("POST")),
+            ("blobs", "uploads") => start_upload(method, name, query),
+            ("uploads", id) => {
+                let (name, "blobs") = split_last(name) else {
+                    return Err(no_such_path());
+                };
+                if id.is_empty() {
+                    return start_upload(method, name, query);
                 }
-            }
-            [name @ .., "blobs", "uploads", id] => {
                 let name = repository(name)?;
                 let id: UploadId = id.parse().map_err(|_| StorageError::UploadUnknown)?;
                 match *method {
@@ -209,7 +212,7 @@ impl Route {
                     _ => Err(wrong_method("GET, HEAD, PATCH, PUT, DELETE")),
                 }
             }
-            [name @ .., "blobs", digest] => {
+            ("blobs", digest) => {
                 let name = repository(name)?;
                 let digest = digest.parse()?;
                 match *method {
@@ -218,7 +221,7 @@ impl Route {
                     _ => Err(wrong_method("GET, HEAD, DELETE")),
                 }
             }
-            [name @ .., "referrers", digest] => {
+            ("referrers", digest) => {
                 let name = repository(name)?;
                 let digest = digest.parse()?;
                 match pull {
@@ -287,20 +290,48 @@ impl Route {
     }
 }
 
-/// Text that is not UTF-8 becomes a character that no grammar here allows.
-fn decode(segment: &str) -> Cow<'_, str> {
-    percent_decode_str(segment).decode_utf8_lossy()
+fn start_upload(method: &Method, name: &str, query: &str) -> Result<Route, Error> {
+    let name = repository(name)?;
+    match *method {
+        Method::POST => Ok(Route::StartUpload {
+            name,
+            query: StartUploadQuery::parse(query)?,
+        }),
+        _ => Err(wrong_method("POST")),
+    }
 }
 
-fn repository(segments: &[&str]) -> Result<RepositoryName, Error> {
-    // An encoded slash would otherwise be one name for two paths.
-    if segments.iter().any(|segment| segment.contains('/')) {
+/// What a slash within a segment is left as: decoded, it would make one name
+/// of two paths. No grammar here allows it.
+const ENCODED_SLASH: &str = "%2F";
+
+/// The segments of a path, each decoded. Text that is not UTF-8 becomes a
+/// character that no grammar here allows.
+fn decode(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return path.into();
+    }
+    let segment = |text| percent_decode_str(text).decode_utf8_lossy();
+    let segments = path.split('/').map(segment);
+    let segments: Vec<String> = segments
+        .map(|text| text.replace('/', ENCODED_SLASH))
+        .collect();
+    segments.join("/").into()
+}
+
+/// The last segment and what is before it; nothing is before the only one.
+fn split_last(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+fn repository(name: &str) -> Result<RepositoryName, Error> {
+    if name.contains(ENCODED_SLASH) {
         return Err(Error::new(
             ErrorCode::NameInvalid,
             "a repository name must not hold an encoded slash",
         ));
     }
-    Ok(segments.join("/").parse::<RepositoryName>()?)
+    Ok(name.parse::<RepositoryName>()?)
 }
 
 fn no_such_path() -> Error {

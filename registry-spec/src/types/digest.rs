@@ -116,10 +116,15 @@ impl Digest {
         hex::encode(self.hash())
     }
 
-    fn write_hex(&self, text: &mut [u8]) -> Result<usize, fmt::Error> {
-        let len = self.algorithm.hash_len() * 2;
-        hex::encode_to_slice(self.hash(), &mut text[..len]).map_err(|_| fmt::Error)?;
-        Ok(len)
+    /// Writes the hexadecimal text; how long it is.
+    fn write_hex(&self, text: &mut [u8]) -> usize {
+        // Without a table, so that many digits are made at once.
+        let digit = |n: u8| n + if n < 10 { b'0' } else { b'a' - 10 };
+        let (pairs, _) = text.as_chunks_mut();
+        for (pair, byte) in pairs.iter_mut().zip(self.hash()) {
+            *pair = [digit(byte >> 4), digit(byte & 0xf)];
+        }
+        self.hash().len() * 2
     }
 }
 
@@ -131,7 +136,7 @@ impl fmt::Display for Digest {
         let (before, hex) = text.split_at_mut(algorithm.len() + 1);
         before[..algorithm.len()].copy_from_slice(algorithm);
         before[algorithm.len()] = b':';
-        let hex_len = self.write_hex(hex)?;
+        let hex_len = self.write_hex(hex);
         let text = &text[..algorithm.len() + 1 + hex_len];
         f.write_str(std::str::from_utf8(text).map_err(|_| fmt::Error)?)
     }
@@ -141,7 +146,7 @@ impl fmt::Display for Digest {
 impl fmt::LowerHex for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0; Self::MAX_LEN * 2];
-        let len = self.write_hex(&mut text)?;
+        let len = self.write_hex(&mut text);
         f.write_str(std::str::from_utf8(&text[..len]).map_err(|_| fmt::Error)?)
     }
 }

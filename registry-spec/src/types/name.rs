@@ -71,19 +71,26 @@ serde_as_text!(RepositoryName);
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
 fn is_component(component: &str) -> bool {
-    let is_separator = |c: char| matches!(c, '.' | '_' | '-');
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || is_separator(c);
-    if component.is_empty()
-        || !component.chars().all(allowed)
-        || component.starts_with(is_separator)
-        || component.ends_with(is_separator)
-    {
-        return false;
+    let word = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let mut rest = component.as_bytes();
+    loop {
+        let words = rest.iter().take_while(|c| word(**c)).count();
+        if words == 0 {
+            return false;
+        }
+        rest = &rest[words..];
+        rest = match rest {
+            [] => return true,
+            [b'_', b'_', rest @ ..] | [b'_' | b'.', rest @ ..] => rest,
+            dashes => {
+                let count = dashes.iter().take_while(|c| **c == b'-').count();
+                if count == 0 {
+                    return false;
+                }
+                &dashes[count..]
+            }
+        };
     }
-    component
-        .split(|c| !is_separator(c))
-        .filter(|run| !run.is_empty())
-        .all(|run| matches!(run, "." | "_" | "__") || run.bytes().all(|c| c == b'-'))
 }
 
 /// Why a text is not a repository name (code-8 `NAME_INVALID`).
