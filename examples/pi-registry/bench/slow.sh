@@ -18,7 +18,7 @@
 #   PULLS='0 1 32'         how many at once
 #   READ_KIB=2048          per second
 #   READ_OPERATIONS=200    per second
-#   BLOB_MIB=16            of each pull; one that ends too early ends the run
+#   BLOB_MIB=40            of each pull; one that ends too early ends the run
 #   TAGS=60                cold ones, each in a repository of its own
 #   SECONDS_EACH=3         of requests
 #   IMAGE_DIR=/var/tmp     where the file is that holds the file system
@@ -36,7 +36,7 @@ read -ra SERVERS <<<"${SERVERS:-pi-registry docker-registry registry-v3}"
 read -ra PULLS <<<"${PULLS:-0 1 32}"
 READ_KIB=${READ_KIB:-2048}
 READ_OPERATIONS=${READ_OPERATIONS:-200}
-BLOB_MIB=${BLOB_MIB:-16}
+BLOB_MIB=${BLOB_MIB:-40}
 TAGS=${TAGS:-60}
 SECONDS_EACH=${SECONDS_EACH:-3}
 IMAGE_DIR=${IMAGE_DIR:-/var/tmp}
@@ -84,12 +84,19 @@ make_disk() {
     for pulls in "${PULLS[@]}"; do ((pulls <= most)) || most=$pulls; done
     BLOBS=$most
     mkdir "$DISK"
-    truncate -s $((BLOBS * BLOB_MIB + 64))M "$IMAGE_FOLDER/image"
+    # With room for the file system's own.
+    truncate -s $((BLOBS * BLOB_MIB * 11 / 10 + 128))M "$IMAGE_FOLDER/image"
     mkfs.ext4 -q -F "$IMAGE_FOLDER/image"
     mount_disk
 }
 
-mount_disk() { mount -o loop "$IMAGE_FOLDER/image" "$DISK" || skip 'no file system can be mounted'; }
+mount_disk() {
+    local device
+    mount -o loop "$IMAGE_FOLDER/image" "$DISK" || skip 'no file system can be mounted'
+    device=$(mountpoint -d "$DISK")
+    # As disks have it; a loop device may have twenty times as much, behind which everything else would wait.
+    echo 128 >"/sys/dev/block/$device/queue/read_ahead_kb"
+}
 
 cat >"$WORK/limited" <<SH
 #!/bin/sh

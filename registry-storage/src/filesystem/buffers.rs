@@ -4,7 +4,7 @@
 //! | buffer | of a stream | why |
 //! |---|---|---|
 //! | [`CHUNK`] | [`REMEMBERED`], or more while readers keep them | a stalled pull holds a few |
-//! | [`LARGE`] | one, after [`LONG`] bytes, and for as many streams at once as there are places | a fifth less CPU time for each byte |
+//! | [`LARGE`] | one, after [`LONG`] bytes, and for as many streams at once as there are places | a tenth to a fifth less CPU time for each byte |
 //!
 //! A stream that finds its large buffer in use or all places taken goes on with
 //! small ones: stalled pulls together never hold more than the large buffers of
@@ -20,8 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// How many bytes are read at a time into a small buffer.
 pub(super) const CHUNK: usize = 64 * 1024;
 
-/// How many bytes are read at a time into a large buffer. Twice as many were
-/// no faster.
+/// How many bytes are read at a time into a large buffer.
 pub(super) const LARGE: usize = 8 * CHUNK;
 
 /// After how many bytes a pull counts as long; most blobs are shorter.
