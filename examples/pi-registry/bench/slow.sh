@@ -30,7 +30,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 if [[ -n ${SMOKE:-} ]]; then
-    : "${SERVERS:=pi-registry}" "${PULLS:=0 4}" "${BLOB_MIB:=4}" "${TAGS:=4}" "${SECONDS_EACH:=0.3}" "${IMAGE_DIR:=/dev/shm}"
+    : "${SERVERS:=pi-registry}" "${PULLS:=0 4}" "${BLOB_MIB:=16}" "${TAGS:=4}" "${SECONDS_EACH:=0.3}" "${IMAGE_DIR:=/dev/shm}"
 fi
 read -ra SERVERS <<<"${SERVERS:-pi-registry docker-registry registry-v3}"
 read -ra PULLS <<<"${PULLS:-0 1 32}"
