@@ -315,14 +315,21 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn reads_that_wait_for_the_disk_take_turns() {
+    /// Five bytes that only a blocking thread can read, the one place for that,
+    /// and who has it.
+    async fn in_the_queue() -> (Content, Arc<Semaphore>, OwnedSemaphorePermit) {
         let file = tempfile::tempfile().expect("a file");
         file.set_len(5).expect("longer");
         let mut content = content(file, 0..5);
         content.way = Way::Waiting;
         let reads = Arc::clone(&content.reads);
         let permit = turn(&reads).await;
+        (content, reads, permit)
+    }
+
+    #[tokio::test]
+    async fn reads_that_wait_for_the_disk_take_turns() {
+        let (mut content, reads, permit) = in_the_queue().await;
         let early = timeout(Duration::from_millis(100), content.next()).await;
         assert!(early.is_err(), "{early:?}");
         drop(permit);
@@ -335,12 +342,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_gone_waits_for_no_turn() {
-        let file = tempfile::tempfile().expect("a file");
-        file.set_len(5).expect("longer");
-        let mut content = content(file, 0..5);
-        content.way = Way::Waiting;
-        let reads = Arc::clone(&content.reads);
-        let permit = turn(&reads).await;
+        let (mut content, reads, permit) = in_the_queue().await;
         assert!(content.next().now_or_never().is_none());
         let file = Arc::downgrade(&content.file);
         drop(content);
