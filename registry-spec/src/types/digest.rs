@@ -113,7 +113,7 @@ impl Digest {
     /// The lower-case hexadecimal text after the colon.
     #[must_use]
     pub fn hex(&self) -> String {
-        hex::encode(self.hash())
+        format!("{self:x}")
     }
 
     /// Writes the hexadecimal text; how long it is.
