@@ -87,12 +87,12 @@ make_disk() {
     # With room for the file system's own.
     truncate -s $((BLOBS * BLOB_MIB * 11 / 10 + 128))M "$IMAGE_FOLDER/image"
     mkfs.ext4 -q -F "$IMAGE_FOLDER/image"
-    mount_disk
+    mount_disk || skip 'no file system can be mounted'
 }
 
 mount_disk() {
     local device
-    mount -o loop "$IMAGE_FOLDER/image" "$DISK" || skip 'no file system can be mounted'
+    mount -o loop "$IMAGE_FOLDER/image" "$DISK" || return
     device=$(mountpoint -d "$DISK")
     # As disks have it; a loop device may have twenty times as much, behind which everything else would wait.
     echo 128 >"/sys/dev/block/$device/queue/read_ahead_kb"
@@ -149,7 +149,7 @@ record_latency() {
 # measure NAME PULLS
 measure() {
     local name=$1 pulls=$2 i pid pulling=() words on_server=("${ON_SERVER[@]}")
-    mount_disk
+    mount_disk || die 'the file system cannot be mounted again'
     limit_reads $((READ_KIB << 10)) "$READ_OPERATIONS"
     ON_SERVER=("$WORK/limited" "${ON_SERVER[@]}")
     serve "$name" http "$DISK/tree"
