@@ -7,13 +7,16 @@
 mod common;
 
 use std::error::Error as _;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+use std::time::Duration;
 
 use common::*;
 use registry_spec::storage::{Storage, StorageError};
-use registry_spec::types::{Algorithm, Digest};
+use registry_spec::types::{Algorithm, Digest, Reference};
 use registry_storage::filesystem::Access;
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn case_1_a_layer_link_that_names_another_digest_is_followed() {
@@ -273,6 +276,63 @@ async fn case_10_a_file_where_a_directory_should_be_is_nothing() {
 }
 
 /// As root, permissions bind nobody; this test then shows nothing.
+#[tokio::test]
+async fn case_10_a_fifo_in_the_place_of_a_file_holds_nobody_up_and_a_push_mends_it() {
+    let image = image("x");
+    // With a writer that says nothing, and without one.
+    for is_held in [false, true] {
+        let fixture = Fixture::new();
+        let digest = fixture.foreign_manifest("a", &image, &["v1"]);
+        let blob = fixture.foreign_blob("a", b"layer");
+        let other = fixture.foreign_blob("a", b"another");
+        let places = [
+            tag_file("a", "v1", "current/link"),
+            revision("a", &digest),
+            data(&digest),
+            layer("a", &blob),
+            data(&other),
+            "repositories/a/_referrers/indexed".into(),
+        ];
+        let mut held = Vec::new();
+        for place in places {
+            let path = fixture.path(&place);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("created");
+            let _ = fs::remove_file(&path);
+            let made = Command::new("mkfifo").arg(&path).status();
+            assert!(made.expect("run").success());
+            if is_held {
+                let writer = File::options().read(true).write(true).open(path);
+                held.push(writer.expect("open"));
+            }
+        }
+        let work = async {
+            let storage = &fixture.restarted();
+            assert_eq!(tagged(storage, "a", "v1").await, None);
+            let (name, reference) = (name("a"), Reference::Digest(digest));
+            let error = storage.read_manifest(&name, &reference).await;
+            assert!(matches!(error, Err(StorageError::ManifestUnknown)));
+            assert!(!is_blob(storage, "a", &blob).await);
+            assert!(!is_blob(storage, "a", &other).await);
+            let error = storage.read_blob(&name, &other, None).await;
+            assert!(matches!(error, Err(StorageError::BlobUnknown)));
+            assert_eq!(referrers(storage, "a", &digest).await, []);
+
+            push_blob(storage, "a", b"layer").await;
+            push_blob(storage, "a", b"another").await;
+            push_manifest(storage, "a", &image, &["v1"]).await;
+            assert_eq!(tagged(storage, "a", "v1").await, Some(digest));
+            assert_eq!(read_blob(storage, "a", &blob).await, b"layer");
+            assert_eq!(read_blob(storage, "a", &other).await, b"another");
+        };
+        let done = timeout(Duration::from_secs(20), work).await;
+        // A thread that waits for ever would keep the runtime from ending.
+        let Ok(()) = done else {
+            eprintln!("held up by a FIFO");
+            std::process::exit(1);
+        };
+    }
+}
+
 #[tokio::test]
 async fn case_11_a_tree_that_cannot_be_written_is_served() {
     let fixture = Fixture::new();

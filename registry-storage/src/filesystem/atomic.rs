@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use registry_spec::storage::StorageError;
 
 use super::error::{At, is_absent};
+use super::open::open;
 use super::{disk, layout};
 
 /// How often a directory is created anew that a delete removed meanwhile.
@@ -188,7 +189,7 @@ pub(super) fn retry(mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<(
 }
 
 fn open_if_same(path: &Path, bytes: &[u8]) -> io::Result<Option<File>> {
-    let file = match File::open(path) {
+    let file = match open(path) {
         Ok(file) => file,
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(error),

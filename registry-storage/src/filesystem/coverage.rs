@@ -25,7 +25,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -36,6 +36,7 @@ use registry_spec::types::{Algorithm, Digest, RepositoryName};
 use super::error::At;
 use super::hash_state::BOOT;
 use super::layout::Layout;
+use super::open::open;
 
 const VERSION: &str = "1";
 /// Stands for a time that cannot be relied upon; equal to none.
@@ -244,7 +245,7 @@ impl Coverage {
 
 /// Lines up to the first that cannot be read; the rest is looked at anew.
 fn lines(path: &Path) -> Option<impl Iterator<Item = String>> {
-    let file = File::open(path).ok()?;
+    let file = open(path).ok()?;
     Some(BufReader::new(file).lines().map_while(Result::ok))
 }
 

@@ -16,6 +16,8 @@ use std::sync::LazyLock;
 use registry_spec::types::{Algorithm, Hasher, UploadId};
 use serde::{Deserialize, Serialize};
 
+use super::open::open;
+
 /// Longer than any state.
 const MAX_LEN: u64 = 16 * 1024;
 const BUFFER: usize = 128 * 1024;
@@ -51,7 +53,7 @@ impl HashState {
 
     pub(super) fn read(path: &Path) -> Option<Self> {
         let mut bytes = Vec::new();
-        let file = File::open(path).ok()?;
+        let file = open(path).ok()?;
         file.take(MAX_LEN).read_to_end(&mut bytes).ok()?;
         serde_json::from_slice(&bytes).ok()
     }

@@ -10,7 +10,7 @@
 //! | `repository.rs` | the catalog |
 //! | `atomic.rs`, `disk.rs` | writes that survive |
 //! | `cache.rs`, `version.rs` | what was read, while it is still true |
-//! | `tree.rs`, `entries.rs`, `error.rs`, `places.rs` | what these share |
+//! | `tree.rs`, `entries.rs`, `open.rs`, `error.rs`, `places.rs` | what these share |
 //! | `prepare.rs` | the look at start |
 
 mod append;
@@ -27,6 +27,7 @@ mod finish;
 mod hash_state;
 mod layout;
 mod manifest;
+mod open;
 mod places;
 mod prepare;
 mod purge;

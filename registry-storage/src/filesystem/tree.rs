@@ -12,6 +12,7 @@ use super::atomic;
 use super::cache::{FileCache, Held};
 use super::error::At;
 use super::layout::{self, Layout};
+use super::open::open;
 use super::version::Version;
 use crate::limits::MAX_LINK_LEN;
 use crate::warned::Warned;
@@ -37,7 +38,7 @@ impl Tree {
     /// another program leaves it, is as good as absent.
     pub(super) fn read_link(&self, dir: &Path) -> Result<Option<Digest>, StorageError> {
         let path = layout::link(dir);
-        match File::open(&path).if_present("open", &path)? {
+        match open(&path).if_present("open", &path)? {
             Some(file) => self.link_in(file, &path),
             None => Ok(None),
         }
@@ -47,7 +48,7 @@ impl Tree {
     /// links would only drive out what is.
     pub(super) fn read_link_to_serve(&self, dir: &Path) -> Result<Option<Digest>, StorageError> {
         let path = layout::link(dir);
-        let Some(file) = File::open(&path).if_present("open", &path)? else {
+        let Some(file) = open(&path).if_present("open", &path)? else {
             return Ok(None);
         };
         let version = Version::to_rely_on(&file);
@@ -64,6 +65,9 @@ impl Tree {
         loop {
             let read = match file.read(&mut text[len..]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // A FIFO with nothing in it. Without a writer it is as an empty
+                // file, and a device as one with strange bytes.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(0),
                 // A directory can be opened, but not read.
                 result => result.if_present("read", path)?,
             };
@@ -100,7 +104,7 @@ impl Tree {
         digest: &Digest,
     ) -> Result<Option<(File, u64)>, StorageError> {
         let path = self.layout.blob_data(digest);
-        let Some(file) = File::open(&path).if_present("open", &path)? else {
+        let Some(file) = open(&path).if_present("open", &path)? else {
             return Ok(None);
         };
         let metadata = file.metadata().at("read", &path)?;
@@ -111,6 +115,9 @@ impl Tree {
 
     fn present_len(&self, digest: &Digest, path: &Path, metadata: &fs::Metadata) -> Option<u64> {
         if !metadata.is_file() {
+            if !metadata.is_dir() {
+                self.warn_once(path, "a FIFO, a socket or a device, taken as absent");
+            }
             return None;
         }
         // A power cut leaves files without their bytes; as they are absent,

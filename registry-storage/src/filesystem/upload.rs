@@ -27,6 +27,7 @@ use tokio::time::{Instant, sleep};
 use super::FileSystem;
 use super::error::At;
 use super::hash_state::{self, HashState};
+use super::open::open;
 use super::places::turn;
 use super::tree::Tree;
 use super::{atomic, disk, layout};
@@ -150,7 +151,7 @@ impl Tree {
         patient: bool,
     ) -> Result<Option<u64>, StorageError> {
         let path = layout::upload_data(&self.layout.upload(name, id));
-        let file = File::open(&path)
+        let file = open(&path)
             .if_present("open", &path)?
             .ok_or(StorageError::UploadUnknown)?;
         if patient && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
