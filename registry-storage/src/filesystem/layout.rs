@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! blobs/<alg>/<hh>/<hex>/data
+//! put-aside/<path>.<uuid>                                           *
 //! repositories/<name>/_layers/<alg>/<hex>/link
 //! repositories/<name>/_manifests/revisions/<alg>/<hex>/link
 //! repositories/<name>/_manifests/tags/<tag>/current/link
@@ -27,15 +28,27 @@ use std::path::{Path, PathBuf};
 
 use registry_spec::types::{Algorithm, Digest, RepositoryName, Tag, UploadId};
 
+/// The directories in the tree.
+pub(super) const BLOBS: &str = "blobs";
+pub(super) const REPOSITORIES: &str = "repositories";
 /// The file in a blob's directory, and in an upload session's.
-const DATA: &str = "data";
+pub(super) const DATA: &str = "data";
 /// The file in every directory that points at a digest.
-const LINK: &str = "link";
+pub(super) const LINK: &str = "link";
+/// The directories in a repository.
+pub(super) const LAYERS: &str = "_layers";
+pub(super) const MANIFESTS: &str = "_manifests";
+pub(super) const UPLOADS: &str = "_uploads";
+pub(super) const REFERRERS: &str = "_referrers";
+/// All of these.
+pub(super) const RESERVED: [&str; 4] = [LAYERS, MANIFESTS, UPLOADS, REFERRERS];
 /// More bytes than the paths below the tree have, but for very long names; so
 /// that each is made by one allocation.
 const ROOM: usize = 256;
 /// What a file is called while it is written.
 const TEMPORARY_SUFFIX: &str = ".tmp";
+/// What a file is called while a garbage collection has set it aside.
+const ASIDE_SUFFIX: &str = ".aside";
 
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -87,7 +100,17 @@ impl Layout {
     }
 
     pub(super) fn repositories(&self) -> PathBuf {
-        self.tree.join("repositories")
+        self.tree.join(REPOSITORIES)
+    }
+
+    /// Where a repair puts what is bad, under the path that it had.
+    pub(super) fn put_aside_folder(&self) -> PathBuf {
+        self.tree.join("put-aside")
+    }
+
+    /// The directory of a repository.
+    pub(super) fn repository(&self, name: &RepositoryName) -> PathBuf {
+        self.in_repository(name, format_args!(""))
     }
 
     fn in_repository(&self, name: &RepositoryName, path: fmt::Arguments<'_>) -> PathBuf {
@@ -215,6 +238,20 @@ pub(super) fn temporary(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}{TEMPORARY_SUFFIX}", UploadId::random()));
     path.with_file_name(name)
+}
+
+/// A new name for what a repair puts aside.
+pub(super) fn put_aside_name(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", UploadId::random()));
+    path.with_file_name(name)
+}
+
+/// Whether a file beside `place` is what was there, set aside.
+pub(super) fn is_aside(place: &Path, name: &OsStr) -> bool {
+    let of = place.file_name().unwrap_or_default().as_encoded_bytes();
+    let rest = name.as_encoded_bytes().strip_prefix(of);
+    rest.is_some_and(|rest| rest.starts_with(b".") && rest.ends_with(ASIDE_SUFFIX.as_bytes()))
 }
 
 pub(super) fn is_temporary(name: &OsStr) -> bool {

@@ -12,6 +12,7 @@
 //! | `cache.rs`, `version.rs` | what was read, while it is still true |
 //! | `tree.rs`, `entries.rs`, `open.rs`, `error.rs`, `places.rs` | what these share |
 //! | `prepare.rs` | the look at start |
+//! | [`verify`] | the look at everything, and what it repairs |
 
 mod append;
 mod atomic;
@@ -36,6 +37,7 @@ mod repository;
 mod tag;
 mod tree;
 mod upload;
+pub mod verify;
 mod version;
 
 #[cfg(test)]
