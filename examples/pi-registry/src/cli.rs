@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::commands::{cert, doctor, init, policy, trust, user};
+use crate::commands::{cert, doctor, init, policy, trust, user, verify};
 use crate::config::Search;
 
 /// What is to be done.
@@ -22,6 +22,8 @@ pub(crate) enum Action {
     Config(Place),
     Check(Place),
     GarbageCollect,
+    /// Tell whether all that is kept is whole, and mend it if asked to.
+    Verify(Place, verify::Arguments),
     /// With its own arguments.
     Htpasswd(Vec<OsString>),
     User(user::Arguments),
@@ -75,6 +77,8 @@ enum Command {
     Check(File),
     /// Not there yet: tells so and touches nothing.
     GarbageCollect(GarbageCollect),
+    /// Tell whether all that is kept is whole, and mend what can be mended.
+    Verify(verify::Arguments),
     /// Print a line for a file of users and passwords, as Apache's does.
     #[command(disable_help_flag = true)]
     Htpasswd(Htpasswd),
@@ -168,6 +172,10 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Action, clap::Error> {
         Some(Command::Config(file)) => Action::Config(place(file, bare)),
         Some(Command::Check(file)) => Action::Check(place(file, bare)),
         Some(Command::GarbageCollect(_)) => Action::GarbageCollect,
+        Some(Command::Verify(mut arguments)) => {
+            let config = arguments.config.take();
+            Action::Verify(place(File { config }, bare), arguments)
+        }
         Some(Command::Htpasswd(htpasswd)) => Action::Htpasswd(htpasswd.arguments),
         Some(Command::User(arguments)) => Action::User(arguments),
         Some(Command::Policy(arguments)) => Action::Policy(arguments),
@@ -225,11 +233,13 @@ mod tests {
         for (arguments, search) in [
             (&["pi-registry", "config"] as &[_], Search::Named),
             (&["pi-registry", "check"], Search::Named),
+            (&["pi-registry", "verify"], Search::Named),
+            (&["registry", "verify", "--quick"], Search::WellKnown),
             (&["registry", "config"], Search::WellKnown),
             (&["registry", "check"], Search::WellKnown),
         ] {
             match parsed(arguments).expect("valid") {
-                Action::Config(place) | Action::Check(place) => {
+                Action::Config(place) | Action::Check(place) | Action::Verify(place, _) => {
                     assert_eq!(place.search, search, "{arguments:?}");
                 }
                 other => panic!("{other:?}"),
@@ -301,6 +311,8 @@ mod tests {
             (&["init"], "touches nothing that exists"),
             (&["cert", "renew"], "for all hosts of the old one"),
             (&["user", "add"], "first line of standard input"),
+            (&["verify"], "Nothing is changed without --repair"),
+            (&["verify"], "Exit code 0: all is whole"),
         ] {
             let start = ["pi-registry"].iter().chain(command).copied();
             let error = parsed(&start.chain(["--help"]).collect::<Vec<_>>());

@@ -55,6 +55,7 @@ pub fn run() -> ExitCode {
         Action::Config(place) => commands::config::run(&place),
         Action::Check(place) => commands::check::run(&place),
         Action::GarbageCollect => commands::garbage_collect::run(),
+        Action::Verify(place, arguments) => commands::verify::run(&place, &arguments),
         Action::Htpasswd(arguments) => commands::htpasswd::run(&arguments),
         Action::User(arguments) => commands::user::run(&arguments),
         Action::Policy(arguments) => commands::policy::run(&arguments),

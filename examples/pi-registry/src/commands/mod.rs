@@ -13,6 +13,7 @@ mod remote;
 mod report;
 pub(crate) mod trust;
 pub(crate) mod user;
+pub(crate) mod verify;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
