@@ -160,6 +160,17 @@ impl Error {
         error
     }
 
+    /// A registry without room for what is pushed (507): says no more about it
+    /// to the client, and keeps `cause` for the log.
+    #[must_use]
+    pub fn full(cause: impl Into<BoxError>) -> Self {
+        let message = "the registry has no room for this: its disk is full, see its log";
+        let mut error = Self::new(ErrorCode::Unavailable, message)
+            .with_status(StatusCode::INSUFFICIENT_STORAGE);
+        error.0.cause = Some(cause.into());
+        error
+    }
+
     /// The same error with another status.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
@@ -259,6 +270,7 @@ impl From<StorageError> for Error {
                 return Self::new(ErrorCode::SizeInvalid, source.to_string());
             }
             StorageError::Body { .. } => ErrorCode::BlobUploadInvalid,
+            StorageError::Full { .. } => return Self::full(error),
             StorageError::Unavailable { .. } => return Self::unavailable(error),
             StorageError::Backend { .. } => return Self::internal(error),
         };
@@ -345,6 +357,16 @@ mod tests {
         assert!(cause.to_string().contains("/secret/path"));
         assert!(!error.to_string().contains("secret"));
         assert_eq!(error.into_response().status(), 500);
+    }
+
+    #[test]
+    fn a_full_backend_is_507_and_told_as_that_alone() {
+        let error = Error::from(StorageError::full("filesystem", "/secret/path: 3 bytes"));
+        let cause = error.cause().expect("kept").source().expect("its source");
+        assert!(cause.to_string().contains("/secret/path"));
+        assert!(error.to_string().contains("disk is full"), "{error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+        assert_eq!(error.into_response().status(), 507);
     }
 
     #[test]

@@ -45,6 +45,16 @@
 //! overlayfs, tmpfs and XFS, where such a look does not wait for the disk, and
 //! for files that were left alone for two seconds; all else is read each time.
 //!
+//! # When the disk fills up
+//!
+//! Pushes leave some of the disk free (`filesystem::Reserve`, by default 256 MiB or
+//! 2 %), so that pulls, deletes and whatever else is on it go on. A push that
+//! would use it is refused with `StorageError::Full`: when it begins, if its
+//! length was announced or nothing is left, else in the middle, and then its
+//! upload session is removed. Manifests may use three quarters of the reserve, so that
+//! an image whose layers have arrived can be completed; links and deletes
+//! all of it. A disk that is full in earnest gives the same error.
+//!
 //! # What survives a power cut
 //!
 //! A method's acknowledgement means that what it did is on the disk, as far as

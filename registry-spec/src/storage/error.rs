@@ -44,6 +44,16 @@ pub enum StorageError {
         #[source]
         source: BoxError,
     },
+    /// There is no room for what is pushed (507). Logged with its sources; the
+    /// client is told no more than that.
+    #[error("{backend} backend has no room")]
+    Full {
+        /// Which backend: `filesystem`, say.
+        backend: &'static str,
+        /// How full it is.
+        #[source]
+        source: BoxError,
+    },
     /// What the backend relies on cannot be reached or refuses to serve at the
     /// moment: the same request may work later (503, with `Retry-After`).
     /// Logged with its sources, never shown to the client.
@@ -72,6 +82,12 @@ impl StorageError {
     pub fn backend(backend: &'static str, source: impl Into<BoxError>) -> Self {
         let source = source.into();
         Self::Backend { backend, source }
+    }
+
+    /// [`Full`](Self::Full): the backend of that name has no room.
+    pub fn full(backend: &'static str, source: impl Into<BoxError>) -> Self {
+        let source = source.into();
+        Self::Full { backend, source }
     }
 
     /// [`Unavailable`](Self::Unavailable): the backend of that name cannot

@@ -128,7 +128,7 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// final digest will probably use; another one may come.
     ///
     /// # Errors
-    /// Only [`StorageError::Backend`].
+    /// [`StorageError::Full`]: nothing that would be appended has room.
     async fn start_upload(
         &self,
         name: &RepositoryName,
@@ -144,6 +144,8 @@ pub trait Storage: Debug + Send + Sync + 'static {
     ///   or another append is under way. The session stays as it was.
     /// * [`StorageError::Body`]: `body` failed. The session stands at an
     ///   offset within what arrived.
+    /// * [`StorageError::Full`]: there is no room for `body`. The session is
+    ///   gone, since what it held would stand in the way of others.
     async fn append_upload(
         &self,
         name: &RepositoryName,
@@ -171,8 +173,9 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// Stores a manifest and moves its tags to it, the tags last (end-7).
     ///
     /// # Errors
-    /// [`StorageError::PreconditionFailed`]: the precondition does not hold;
-    /// nothing has changed then.
+    /// * [`StorageError::PreconditionFailed`]: the precondition does not hold;
+    ///   nothing has changed then.
+    /// * [`StorageError::Full`]: there is no room for it.
     async fn put_manifest(
         &self,
         name: &RepositoryName,

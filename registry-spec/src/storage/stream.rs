@@ -24,7 +24,10 @@ use crate::BoxError;
 /// assert_eq!(chunks, ["hello"]);
 /// # }
 /// ```
-pub struct ByteStream(Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>);
+pub struct ByteStream {
+    inner: Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>,
+    length: Option<u64>,
+}
 
 impl ByteStream {
     /// Wraps any stream of bytes.
@@ -33,24 +36,40 @@ impl ByteStream {
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<BoxError> + 'static,
     {
-        Self(Box::pin(stream.map(|item| item.map_err(Into::into))))
+        Self {
+            inner: Box::pin(stream.map(|item| item.map_err(Into::into))),
+            length: None,
+        }
     }
 
     /// A stream without any bytes.
     #[must_use]
     pub fn empty() -> Self {
-        Self(Box::pin(stream::empty()))
+        Self {
+            inner: Box::pin(stream::empty()),
+            length: Some(0),
+        }
+    }
+
+    /// How many bytes it was to have when it was made, if that is known: for a
+    /// backend that would rather refuse now than when its disk is full.
+    #[must_use]
+    pub const fn announced_length(&self) -> Option<u64> {
+        self.length
     }
 
     /// The same stream, which fails with [`LengthMismatch`] as soon as it is
     /// longer, or when it ends shorter, than `length` bytes.
     #[must_use]
     pub fn with_length(self, length: u64) -> Self {
-        Self(Box::pin(ExactLength {
-            inner: self,
-            expected: length,
-            remaining: length,
-        }))
+        Self {
+            inner: Box::pin(ExactLength {
+                inner: self,
+                expected: length,
+                remaining: length,
+            }),
+            length: Some(length),
+        }
     }
 }
 
@@ -58,7 +77,7 @@ impl Stream for ByteStream {
     type Item = Result<Bytes, BoxError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(cx)
+        self.inner.as_mut().poll_next(cx)
     }
 }
 
@@ -70,7 +89,10 @@ impl fmt::Debug for ByteStream {
 
 impl From<Bytes> for ByteStream {
     fn from(bytes: Bytes) -> Self {
-        Self(Box::pin(stream::iter([Ok(bytes)])))
+        Self {
+            length: Some(bytes.len() as u64),
+            inner: Box::pin(stream::iter([Ok(bytes)])),
+        }
     }
 }
 
@@ -136,6 +158,15 @@ mod tests {
             .try_collect()
             .await?;
         Ok(bytes.iter().map(Bytes::len).sum())
+    }
+
+    #[test]
+    fn a_stream_tells_the_length_that_was_announced() {
+        let unknown = ByteStream::new(stream::iter([Ok::<_, BoxError>(Bytes::new())]));
+        assert_eq!(unknown.announced_length(), None);
+        assert_eq!(unknown.with_length(7).announced_length(), Some(7));
+        assert_eq!(ByteStream::from("abc").announced_length(), Some(3));
+        assert_eq!(ByteStream::empty().announced_length(), Some(0));
     }
 
     #[tokio::test]

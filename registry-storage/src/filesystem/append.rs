@@ -14,6 +14,8 @@
 //! |---|---|
 //! | a batch is being written | the task finishes the batch, saves the hash, lets go of the session |
 //! | the client is silent | a task is started that saves the hash and lets go |
+//!
+//! When the disk is full, or would be, the session is removed.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -33,7 +35,8 @@ use tokio::time::timeout;
 use super::FileSystem;
 use super::error::At;
 use super::places::turn;
-use super::upload::Session;
+use super::space::Use;
+use super::upload::{Session, remove_session};
 
 /// The most that is written at once. Two of these are in memory, and beside
 /// them the chunk that did not fit, which a server makes less than 512 KiB. With
@@ -56,7 +59,8 @@ impl FileSystem {
         body: ByteStream,
     ) -> Result<u64, StorageError> {
         let request = Arc::new(());
-        let mut writer = self.open_writer(name, id, at, &request).await?;
+        let announced = body.announced_length().unwrap_or_default();
+        let mut writer = self.open_writer(name, id, at, announced, &request).await?;
         // A body is not asked for before it has a place: the client may still
         // wait for `100 Continue`.
         let mut input = Input::new(body);
@@ -77,6 +81,7 @@ impl FileSystem {
         name: &RepositoryName,
         id: &UploadId,
         at: u64,
+        announced: u64,
         request: &Arc<()>,
     ) -> Result<Writer, StorageError> {
         let (request, runtime) = (Arc::downgrade(request), Handle::current());
@@ -85,10 +90,14 @@ impl FileSystem {
             name,
             id,
             Some(at),
-            move |_, session| {
+            move |tree, session| {
                 let offset = session.offset;
                 if at != offset {
                     return Err(StorageError::OutOfOrder { at, offset });
+                }
+                if let Err(full) = tree.space.check(announced, Use::Blob) {
+                    remove_session(&session.dir);
+                    return Err(full);
                 }
                 let hasher = session.hasher()?;
                 Ok(Writer {
@@ -107,11 +116,16 @@ impl FileSystem {
 
     async fn write(&self, mut writer: Writer, batch: Batch) -> Result<Writer, StorageError> {
         let permit = turn(&self.places.appends).await;
-        self.blocking(move |_| {
+        self.blocking(move |tree| {
             let _permit = permit;
-            let written = writer.state().write(&batch);
-            if written.is_err() || writer.request.strong_count() == 0 {
-                writer.state().save();
+            let room = tree.space.take(batch.len as u64, Use::Blob);
+            let written = room.and_then(|_taken| writer.state().write(&batch));
+            match &written {
+                // What there is of it would keep everybody else out, until it
+                // is purged some day.
+                Err(StorageError::Full { .. }) => writer.give_up(),
+                Ok(()) if writer.request.strong_count() > 0 => {}
+                _ => writer.state().save(),
             }
             written.map(|()| writer)
         })
@@ -134,7 +148,7 @@ impl FileSystem {
 
 /// A session on its way between the request and its tasks.
 struct Writer {
-    /// Taken only when this is dropped.
+    /// Taken only when this is dropped or given up.
     state: Option<State>,
     /// Gone when the request has been dropped.
     request: Weak<()>,
@@ -143,7 +157,14 @@ struct Writer {
 
 impl Writer {
     fn state(&mut self) -> &mut State {
-        self.state.as_mut().expect("not dropped")
+        self.state.as_mut().expect("neither dropped nor given up")
+    }
+
+    /// Removes the session; nothing can be done with it any more.
+    fn give_up(&mut self) {
+        if let Some(state) = self.state.take() {
+            remove_session(&state.session.dir);
+        }
     }
 }
 

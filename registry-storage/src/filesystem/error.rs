@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use registry_spec::storage::StorageError;
 use tokio::task::JoinError;
 
-/// The name of this backend in [`StorageError::Backend`].
+/// The name of this backend in [`StorageError::Backend`] and [`StorageError::Full`].
 const BACKEND: &str = "filesystem";
 
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,17 @@ pub(super) enum FileError {
         uid: u32,
         #[source]
         source: io::Error,
+    },
+    /// Room that pushes leave alone would be used.
+    #[error(
+        "{} has {free} bytes free, of which {reserve} are reserved: {bytes} more do not fit",
+        root.display()
+    )]
+    NoRoom {
+        root: PathBuf,
+        bytes: u64,
+        free: u64,
+        reserve: u64,
     },
     /// A blocking task panicked, or the runtime is shutting down.
     #[error("a file task did not finish")]
@@ -42,7 +53,11 @@ impl FileError {
 
 impl From<FileError> for StorageError {
     fn from(error: FileError) -> Self {
-        Self::backend(BACKEND, error)
+        match &error {
+            FileError::NoRoom { .. } => Self::full(BACKEND, error),
+            FileError::Io { source, .. } if is_full(source) => Self::full(BACKEND, error),
+            _ => Self::backend(BACKEND, error),
+        }
     }
 }
 
@@ -67,6 +82,14 @@ impl<T> At<T> for io::Result<T> {
             Err(error) => Err(error).at(operation, path),
         }
     }
+}
+
+/// Whether the disk, or the share of it that is ours, is full.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// Whether the failure shows that the entry looked for is not there: also

@@ -31,6 +31,7 @@ use registry_spec::types::{Digest, Manifest, MediaType, Reference, RepositoryNam
 
 use super::cache::Held;
 use super::error::At;
+use super::space::Use;
 use super::tree::Tree;
 use super::version::Version;
 use super::{atomic, layout};
@@ -105,7 +106,11 @@ impl Tree {
         // Asked again under the lock; here it saves writing what is refused.
         self.check(name, manifest.precondition.as_ref())?;
         let data = self.layout.blob_data(&manifest.digest);
+        let taken = self
+            .space
+            .take(manifest.bytes.len() as u64, Use::Manifest)?;
         atomic::write_unless_same(&data, &manifest.bytes)?;
+        drop(taken);
 
         let _lock = self.lock(name)?;
         self.check(name, manifest.precondition.as_ref())?;

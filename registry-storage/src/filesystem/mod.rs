@@ -8,6 +8,7 @@
 //! | `manifest.rs`, `tag.rs` | manifests and tags |
 //! | `referrers.rs`, `coverage.rs` | the referrers index |
 //! | `repository.rs` | the catalog |
+//! | `space.rs` | room that pushes leave alone |
 //! | `atomic.rs`, `disk.rs` | writes that survive |
 //! | `cache.rs`, `version.rs` | what was read, while it is still true |
 //! | `tree.rs`, `entries.rs`, `open.rs`, `error.rs`, `places.rs` | what these share |
@@ -34,6 +35,7 @@ mod prepare;
 mod purge;
 mod referrers;
 mod repository;
+mod space;
 mod tag;
 mod tree;
 mod upload;
@@ -62,6 +64,7 @@ use places::{Places, turn};
 use tree::Tree;
 
 pub use prepare::Access;
+pub use space::Reserve;
 
 /// A registry's content in a directory tree, as `registry:2` and `registry:3`
 /// keep it.
@@ -104,8 +107,19 @@ impl FileSystem {
     /// the disk; [`prepare`](Self::prepare) does.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
-            tree: Arc::new(Tree::new(root.into())),
+            tree: Arc::new(Tree::new(root.into(), Reserve::default())),
             places: Arc::new(Places::new()),
+        }
+    }
+
+    /// How much of the disk pushes leave free. Default: 256 MiB or 2 % of it,
+    /// whichever is less. To be said before the value is used or cloned.
+    #[must_use]
+    pub fn reserve(self, reserve: Reserve) -> Self {
+        let root = self.tree.layout.root().to_path_buf();
+        Self {
+            tree: Arc::new(Tree::new(root, reserve)),
+            ..self
         }
     }
 

@@ -17,7 +17,7 @@ use super::disk::script::{self, Fault, Step};
 use super::places::turn;
 use super::tree::Tree;
 use super::upload::Lock;
-use super::{Access, FileSystem, layout};
+use super::{Access, FileSystem, Reserve, layout};
 
 const LIMIT: usize = 10;
 
@@ -72,14 +72,14 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let tree = Tree::new(dir.path().to_path_buf());
+        let tree = Tree::new(dir.path().to_path_buf(), Reserve::default());
         tree.prepare().expect("writable");
         Self { dir, tree }
     }
 
     /// What another process, or this one after the crash, finds.
     fn restarted(&self) -> Tree {
-        Tree::new(self.dir.path().to_path_buf())
+        Tree::new(self.dir.path().to_path_buf(), Reserve::default())
     }
 
     fn upload(&self, bytes: &[u8]) -> UploadId {
@@ -440,7 +440,7 @@ fn a_sync_that_fails_ends_the_session() {
     let finish = || fixture.tree.finish_upload(&name(), &id, &digest);
     let (result, _) = script::run(Some(Fault::Fails("sync_file")), finish);
     assert!(
-        matches!(result, Err(StorageError::Backend { .. })),
+        matches!(result, Err(StorageError::Full { .. })),
         "{result:?}"
     );
     // A second try would find nothing wrong.
@@ -467,6 +467,7 @@ fn a_full_disk_leaves_what_was_there_and_no_temporary_files() {
             fixture.tree.put_manifest(&name(), &signature())
         });
         let error = result.expect_err("the disk is full");
+        assert!(matches!(error, StorageError::Full { .. }), "{error:?}");
         let kind = std::error::Error::source(&error)
             .and_then(std::error::Error::source)
             .and_then(|source| source.downcast_ref::<std::io::Error>())

@@ -13,6 +13,7 @@ use super::cache::{FileCache, Held};
 use super::error::At;
 use super::layout::{self, Layout};
 use super::open::open;
+use super::space::{Reserve, Space};
 use super::version::Version;
 use crate::limits::MAX_LINK_LEN;
 use crate::warned::Warned;
@@ -22,12 +23,14 @@ use crate::warned::Warned;
 pub(super) struct Tree {
     pub(super) layout: Layout,
     pub(super) cache: FileCache,
+    pub(super) space: Space,
     warned: Warned<PathBuf>,
 }
 
 impl Tree {
-    pub(super) fn new(root: PathBuf) -> Self {
+    pub(super) fn new(root: PathBuf, reserve: Reserve) -> Self {
         Self {
+            space: Space::new(root.clone(), reserve),
             layout: Layout::new(root),
             cache: FileCache::new(),
             warned: Warned::default(),

@@ -29,6 +29,7 @@ use super::error::At;
 use super::hash_state::{self, HashState};
 use super::open::open;
 use super::places::turn;
+use super::space::Use;
 use super::tree::Tree;
 use super::{atomic, disk, layout};
 
@@ -120,6 +121,8 @@ impl Tree {
         name: &RepositoryName,
         algorithm: Algorithm,
     ) -> Result<UploadId, StorageError> {
+        // Not only when the bytes come: many clients do not say how many.
+        self.space.check(1, Use::Blob)?;
         let id = UploadId::random();
         let uploads = self.layout.uploads(name);
         // Durably: what is pushed later lies below some of these.

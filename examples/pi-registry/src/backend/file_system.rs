@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use registry_storage::FileSystem;
-use registry_storage::filesystem::Access;
+use registry_storage::filesystem::{Access, Reserve};
 
 use super::BackendError;
 use crate::logging::chain;
 
 /// Opens the root directory, making it where it is missing.
-pub(super) async fn open(root: &Path) -> Result<FileSystem, BackendError> {
-    let files = FileSystem::new(root);
+pub(super) async fn open(root: &Path, reserve: Reserve) -> Result<FileSystem, BackendError> {
+    let files = FileSystem::new(root).reserve(reserve);
     match files.prepare().await {
         Ok(Access::ReadOnly { reason }) => {
             tracing::warn!("pulls only, nothing can be pushed: {}", chain(&reason));

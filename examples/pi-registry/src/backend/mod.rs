@@ -82,7 +82,9 @@ impl Backend {
     /// cannot be listed.
     pub async fn open(storage: &config::Storage) -> Result<Self, BackendError> {
         let kind = match &storage.driver {
-            Driver::FileSystem(root) => Kind::Files(file_system::open(root).await?),
+            Driver::FileSystem(root) => {
+                Kind::Files(file_system::open(root, storage.reserve).await?)
+            }
             #[cfg(feature = "object-store")]
             Driver::ObjectStore(store) => {
                 let objects = ObjectBackend::new(store, storage.redirect).await?;
@@ -190,11 +192,14 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
+    use registry_storage::filesystem::Reserve;
+
     use super::*;
 
     fn storage(root: PathBuf) -> config::Storage {
         config::Storage {
             driver: Driver::FileSystem(root),
+            reserve: Reserve::default(),
             redirect: false,
             deletes: true,
             purge: None,

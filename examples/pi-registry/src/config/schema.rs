@@ -116,6 +116,7 @@ const KEYS: &[(&str, Support)] = &[
         "storage.filesystem.maxthreads",
         Ignored("file access needs no thread limit"),
     ),
+    ("storage.filesystem.reserve", Used),
     ("storage.filesystem.rootdirectory", Used),
     ("storage.maintenance.readonly.enabled", Used),
     ("storage.maintenance.uploadpurging.age", Used),

@@ -4,6 +4,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use registry_storage::filesystem::Reserve;
 use rustix::process::{getegid, geteuid};
 
 use super::Report;
@@ -18,10 +19,10 @@ const OVERLAY: u32 = 0x794c_7630;
 const LITTLE_SPACE: u64 = 1 << 30;
 
 /// Looks at the place of a directory that exists.
-pub(super) fn place(dir: &Path, what: &str, report: &mut Report) {
+pub(super) fn place(dir: &Path, what: &str, reserve: Reserve, report: &mut Report) {
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     kind(&dir, what, report);
-    space(&dir, what, report);
+    space(&dir, what, reserve, report);
 }
 
 fn kind(dir: &Path, what: &str, report: &mut Report) {
@@ -65,7 +66,7 @@ fn kind(dir: &Path, what: &str, report: &mut Report) {
     }
 }
 
-fn space(dir: &Path, what: &str, report: &mut Report) {
+fn space(dir: &Path, what: &str, reserve: Reserve, report: &mut Report) {
     let stat = match rustix::fs::statvfs(dir) {
         Ok(stat) => stat,
         Err(error) => {
@@ -83,6 +84,15 @@ fn space(dir: &Path, what: &str, report: &mut Report) {
         );
     } else if total > 0 && free == 0 {
         report.error(what, &format!("{text}: make room or use a larger disk"));
+    } else if free < reserve.of(total) {
+        report.error(
+            what,
+            &format!(
+                "{text}, and pushes must leave {} MiB of it: make room, or lower \
+                 storage.filesystem.reserve",
+                reserve.of(total) >> 20
+            ),
+        );
     } else if free < LITTLE_SPACE {
         report.warning(what, &format!("{text}: make room before it is full"));
     } else {

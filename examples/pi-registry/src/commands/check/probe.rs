@@ -16,13 +16,14 @@ const KEY: &str = "storage.filesystem.rootdirectory";
 /// Opens the storage as a start would, and tries a write of its own.
 pub(super) async fn storage(storage: &Storage, report: &mut Report) {
     match &storage.driver {
-        Driver::FileSystem(root) => directory(root, storage.read_only, report).await,
+        Driver::FileSystem(root) => directory(root, storage, report).await,
         #[cfg(feature = "object-store")]
         Driver::ObjectStore(store) => super::bucket::look(store, storage, report).await,
     }
 }
 
-async fn directory(root: &Path, read_only: bool, report: &mut Report) {
+async fn directory(root: &Path, storage: &Storage, report: &mut Report) {
+    let read_only = storage.read_only;
     let shown = root.display();
     match FileSystem::new(root).prepare().await {
         Err(error) => {
@@ -61,7 +62,7 @@ async fn directory(root: &Path, read_only: bool, report: &mut Report) {
             ),
         },
     }
-    disk::place(root, KEY, report);
+    disk::place(root, KEY, storage.reserve, report);
 }
 
 /// Writes, syncs, renames and reads a file back. The failure names the act.

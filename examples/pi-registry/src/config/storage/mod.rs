@@ -4,6 +4,7 @@
 mod azure;
 #[cfg(feature = "gcs")]
 mod gcs;
+mod reserve;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(feature = "object-store")]
@@ -11,6 +12,8 @@ mod section;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use registry_storage::filesystem::Reserve;
 
 use super::error::ConfigError;
 use super::node::{Node, Source, Value};
@@ -33,6 +36,10 @@ use section::Section;
 pub struct Storage {
     /// What keeps it.
     pub driver: Driver,
+    /// `storage.filesystem.reserve`, our own: how much of the disk pushes leave
+    /// free. Means nothing to object stores. Default: 256 MiB or 2 %,
+    /// whichever is less.
+    pub reserve: Reserve,
     /// `storage.redirect.disable`, inverted: whether clients are sent to an
     /// object store for the content of blobs. Default: no, other than with
     /// distribution, since they must then reach it and trust its certificate.
@@ -108,6 +115,7 @@ impl Storage {
         }
         Ok(Self {
             driver,
+            reserve: reserve::read(root)?,
             redirect,
             deletes: deletes.unwrap_or(!with_file),
             purge: Purge::read(root)?,

@@ -40,6 +40,18 @@ fn every_error_names_place_key_value_and_what_is_expected() {
              /run/registry.sock",
         ),
         (
+            "storage: {filesystem: {reserve: 256MB}}",
+            "storage.filesystem.reserve is \"256MB\": expected a size such as 256MiB, a part of \
+             the disk such as 2%, or both with a comma between, of which the lesser counts; 0 is \
+             nothing",
+        ),
+        (
+            "storage: {filesystem: {reserve: '1%, 101%'}}",
+            "storage.filesystem.reserve is \"1%, 101%\": expected a size such as 256MiB, a part of \
+             the disk such as 2%, or both with a comma between, of which the lesser counts; 0 is \
+             nothing",
+        ),
+        (
             "http: {net: udp}",
             "http.net is \"udp\": expected tcp or unix",
         ),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use registry_storage::filesystem::Reserve;
 use registry_tls::server::{ClientAuth, MinimumTls};
 
 use super::super::{Auth, Config, LogFormat, Network, Origin};
@@ -33,6 +34,7 @@ fn with_a_file_the_defaults_are_those_of_distribution() {
     );
     assert!(!config.storage.deletes);
     let hour = Duration::from_secs(3600);
+    assert_eq!(config.storage.reserve, Reserve::default());
     let purge = config.storage.purge.expect("on by default");
     assert_eq!((purge.age, purge.interval), (168 * hour, 24 * hour));
     assert!(config.warnings.is_empty());
@@ -45,7 +47,7 @@ fn every_key_is_read() {
 version: 0.1
 log: {level: debug, formatter: json}
 storage:
-  filesystem: {rootdirectory: /data}
+  filesystem: {rootdirectory: /data, reserve: 1GiB}
   delete: {enabled: 'true'}
   maintenance: {uploadpurging: {age: 1h, interval: 1m30s}}
 http: {addr: 'localhost:5001', draintimeout: 2m, net: tcp}
@@ -56,6 +58,7 @@ auth: none
     assert_eq!(config.log.level, tracing::Level::DEBUG);
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.storage.driver.directory(), Some(Path::new("/data")));
+    assert_eq!(config.storage.reserve, Reserve::new(1 << 30, 100));
     assert!(config.storage.deletes);
     let purge = config.storage.purge.expect("on");
     assert_eq!(purge.age, Duration::from_secs(3600));
@@ -64,6 +67,29 @@ auth: none
     assert_eq!(config.http.drain_timeout, Duration::from_secs(120));
     assert!(!config.validation);
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn a_reserve_is_a_size_or_a_part_or_both() {
+    let reserve = |value: &str| {
+        let text = format!("storage: {{filesystem: {{reserve: {value}}}}}");
+        load(&text, &[]).expect(value).storage.reserve
+    };
+    for (value, expected) in [
+        ("0", Reserve::new(0, 100)),
+        ("512MiB", Reserve::new(512 << 20, 100)),
+        ("'2 TiB'", Reserve::new(2 << 40, 100)),
+        ("1048576", Reserve::new(1 << 20, 100)),
+        ("5%", Reserve::new(u64::MAX, 5)),
+        ("'5%, 1GiB'", Reserve::new(1 << 30, 5)),
+        ("[1KiB, 0%]", Reserve::new(1 << 10, 0)),
+        ("", Reserve::default()),
+    ] {
+        assert_eq!(reserve(value), expected, "{value}");
+    }
+    let variables = [("REGISTRY_STORAGE_FILESYSTEM_RESERVE", "0")];
+    let config = load("", &variables).expect("valid");
+    assert_eq!(config.storage.reserve.of(u64::MAX), 0);
 }
 
 #[test]
