@@ -36,7 +36,6 @@
 //!
 //! [`Policed`] puts a policy over an authorizer that knows who signs in.
 
-mod pattern;
 mod policed;
 #[cfg(test)]
 mod tests;
@@ -49,8 +48,8 @@ use std::str::FromStr;
 use registry_spec::auth::{Access, Action, Identity};
 use registry_spec::types::RepositoryName;
 
-pub use pattern::{PatternError, RepositoryPattern};
 pub use policed::{CurrentPolicy, Policed};
+pub use registry_spec::types::{PatternError, RepositoryPattern};
 pub use who::{Who, WhoError};
 
 /// What a rule can give. See the [module](self) for what each of them lets.

@@ -32,8 +32,10 @@ mod manifest;
 mod media_type;
 mod name;
 mod object;
+mod pattern;
 mod reference;
 mod tag;
+mod tag_pattern;
 mod upload_id;
 
 pub use annotations::Annotations;
@@ -44,8 +46,10 @@ pub use index::Index;
 pub use manifest::{ImageManifest, Manifest, ManifestError, Requirement};
 pub use media_type::{MediaType, MediaTypeError};
 pub use name::{NameError, RepositoryName};
+pub use pattern::{PatternError, RepositoryPattern};
 pub use reference::{Reference, ReferenceError};
 pub use tag::{Tag, TagError};
+pub use tag_pattern::{TagPattern, TagPatternError};
 pub use upload_id::{UploadId, UploadIdError};
 
 /// Serde for a text type, through its `Display` and `FromStr`.

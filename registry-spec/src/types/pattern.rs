@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use registry_spec::types::RepositoryName;
+use super::RepositoryName;
 
 /// Repositories by their names, with `*` and `**`.
 ///
@@ -77,7 +77,7 @@ impl RepositoryPattern {
 /// Whether `items` fit `pattern`, in which what `is_wild` stands for any
 /// number of items. Goes back to the last wild one alone, so that no pattern
 /// takes more than the product of both lengths.
-fn wildcard<P, T>(
+pub(super) fn wildcard<P, T>(
     pattern: &[P],
     items: &[T],
     is_wild: impl Fn(&P) -> bool,
