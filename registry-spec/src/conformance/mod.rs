@@ -100,6 +100,7 @@ macro_rules! storage_conformance {
             tag::a_deleted_tag_leaves_its_manifest
             tag::a_missing_tag_cannot_be_deleted
             tag::a_repository_without_tags_lists_none
+            tag::a_tag_that_was_pushed_since_does_not_expire
             referrers::referrers_are_listed_in_order_and_in_pages
             referrers::an_unknown_subject_has_no_referrers
             referrers::the_subject_need_not_exist

@@ -1,5 +1,7 @@
 //! Clauses on tags: end-8, end-9.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 
 use super::{name, push_blob, push_manifest, sha256, tag, tagged};
@@ -115,4 +117,42 @@ pub async fn a_repository_without_tags_lists_none(storage: &dyn Storage) {
         let page = storage.list_tags(&name, None, 10).await.expect("exists");
         assert_eq!(page, Page::new(vec![], false), "{name}");
     }
+}
+
+/// Nor does one that is not there. A backend that cannot tell when a tag was
+/// pushed lets none expire.
+pub async fn a_tag_that_was_pushed_since_does_not_expire(storage: &dyn Storage) {
+    /// Longer than the steps in which backends tell the time.
+    const STEP: Duration = Duration::from_millis(1100);
+    let (name, v1) = (name("a"), tag("v1"));
+    for (name, tag) in [(&name, &v1), (&name, &tag("v2"))] {
+        let expired = storage.expire_tag(name, tag, SystemTime::now()).await;
+        assert!(!expired.expect("nothing to do"));
+    }
+    let digest = push_manifest(storage, &name, "one", &["v1", "v2"]).await;
+    let first = storage.tag_pushed_at(&name, &v1).await.expect("is there");
+    let Some(first) = first else {
+        let expired = storage.expire_tag(&name, &v1, SystemTime::now()).await;
+        assert!(!expired.expect("asked"));
+        return;
+    };
+    std::thread::sleep(STEP);
+    // To where it stands already: that is a push, too.
+    push_manifest(storage, &name, "one", &["v1"]).await;
+    let again = storage.tag_pushed_at(&name, &v1).await.expect("is there");
+    let again = again.expect("as before");
+    assert!(again > first, "{again:?} after {first:?}");
+    assert!(!storage.expire_tag(&name, &v1, first).await.expect("asked"));
+    assert_eq!(tagged(storage, &name, "v1").await, Some(digest));
+    assert!(storage.expire_tag(&name, &v1, again).await.expect("asked"));
+    assert_eq!(tagged(storage, &name, "v1").await, None);
+    let gone = storage.tag_pushed_at(&name, &v1).await;
+    assert!(
+        matches!(gone, Err(StorageError::ManifestUnknown)),
+        "{gone:?}"
+    );
+    assert!(!storage.expire_tag(&name, &v1, again).await.expect("asked"));
+    assert_eq!(tagged(storage, &name, "v2").await, Some(digest));
+    let read = storage.read_manifest(&name, &digest.into()).await;
+    assert_eq!(read.expect("stays").digest, digest);
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{Bound, Range};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -30,7 +31,8 @@ struct Content {
 struct Repository {
     blobs: BTreeSet<Digest>,
     manifests: BTreeMap<Digest, Entry>,
-    tags: BTreeMap<Tag, Digest>,
+    /// With when it was last pushed.
+    tags: BTreeMap<Tag, (Digest, SystemTime)>,
     referrers: BTreeMap<Digest, BTreeSet<Digest>>,
     uploads: HashMap<UploadId, Upload>,
     /// Whether it ever had a manifest.
@@ -105,7 +107,7 @@ impl Repository {
     fn resolve(&self, reference: &Reference) -> Option<Digest> {
         let digest = match reference {
             Reference::Digest(digest) => digest,
-            Reference::Tag(tag) => self.tags.get(tag)?,
+            Reference::Tag(tag) => &self.tags.get(tag)?.0,
         };
         self.manifests.contains_key(digest).then_some(*digest)
     }
@@ -260,7 +262,7 @@ impl Storage for MemoryStorage {
                 .insert(digest);
         }
         for tag in tags {
-            repository.tags.insert(tag, digest);
+            repository.tags.insert(tag, (digest, SystemTime::now()));
         }
         Ok(())
     }
@@ -295,7 +297,7 @@ impl Storage for MemoryStorage {
             .manifests
             .remove(digest)
             .ok_or(StorageError::ManifestUnknown)?;
-        repository.tags.retain(|_, tagged| tagged != digest);
+        repository.tags.retain(|_, (tagged, _)| tagged != digest);
         if let Some(referrers) = entry
             .subject
             .and_then(|subject| repository.referrers.get_mut(&subject))
@@ -312,6 +314,35 @@ impl Storage for MemoryStorage {
             .and_then(|repository| repository.tags.remove(tag))
             .map(drop)
             .ok_or(StorageError::ManifestUnknown)
+    }
+
+    async fn tag_pushed_at(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<SystemTime>, StorageError> {
+        let content = self.lock();
+        let repository = content.repositories.get(name);
+        let tagged = repository.and_then(|repository| repository.tags.get(tag));
+        let (_, pushed_at) = tagged.ok_or(StorageError::ManifestUnknown)?;
+        Ok(Some(*pushed_at))
+    }
+
+    async fn expire_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        pushed_at: SystemTime,
+    ) -> Result<bool, StorageError> {
+        let mut content = self.lock();
+        let Some(repository) = content.repositories.get_mut(name) else {
+            return Ok(false);
+        };
+        let is_unchanged = |(_, at): &(Digest, SystemTime)| *at == pushed_at;
+        if !repository.tags.get(tag).is_some_and(is_unchanged) {
+            return Ok(false);
+        }
+        Ok(repository.tags.remove(tag).is_some())
     }
 
     async fn delete_blob(

@@ -6,6 +6,7 @@
 //! | uploads | [`start_upload`](Storage::start_upload), [`append_upload`](Storage::append_upload), [`finish_upload`](Storage::finish_upload), [`stat_upload`](Storage::stat_upload), [`cancel_upload`](Storage::cancel_upload) | end-4 to end-6, end-13, end-14 |
 //! | manifests | [`read_manifest`](Storage::read_manifest), [`put_manifest`](Storage::put_manifest), [`delete_manifest`](Storage::delete_manifest), [`list_referrers`](Storage::list_referrers) | end-3, end-7, end-9, end-12 |
 //! | tags | [`list_tags`](Storage::list_tags), [`delete_tag`](Storage::delete_tag) | end-8, end-9 |
+//! | tags by age | [`tag_pushed_at`](Storage::tag_pushed_at), [`expire_tag`](Storage::expire_tag) | |
 //! | repositories | [`list_repositories`](Storage::list_repositories) | `_catalog` |
 //!
 //! [`MemoryStorage`] is the reference; the `conformance` feature has the suite
@@ -34,6 +35,7 @@ mod stream;
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 
@@ -209,6 +211,37 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StorageError::ManifestUnknown`] when there is no such tag.
     async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), StorageError>;
+
+    /// When a tag was last pushed, be it to where it stood already: for
+    /// whoever decides by age what to keep. `None`, the default, is for a
+    /// backend that cannot tell.
+    ///
+    /// # Errors
+    /// [`StorageError::ManifestUnknown`] when there is no such tag.
+    async fn tag_pushed_at(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<SystemTime>, StorageError> {
+        let _ = (name, tag);
+        Ok(None)
+    }
+
+    /// Removes a tag, unless it was pushed after [`tag_pushed_at`](Self::tag_pushed_at)
+    /// has said `pushed_at`, and tells whether it is gone; its manifest stays.
+    /// By default it never is, as with a backend that cannot tell.
+    ///
+    /// # Errors
+    /// Only [`StorageError::Backend`].
+    async fn expire_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        pushed_at: SystemTime,
+    ) -> Result<bool, StorageError> {
+        let _ = (name, tag, pushed_at);
+        Ok(false)
+    }
 
     /// Removes a blob from the repository, still referenced or not (end-10).
     /// Other repositories keep it.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 
@@ -95,6 +96,23 @@ impl<T: Storage + ?Sized> Storage for Arc<T> {
 
     async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), StorageError> {
         (**self).delete_tag(name, tag).await
+    }
+
+    async fn tag_pushed_at(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<SystemTime>, StorageError> {
+        (**self).tag_pushed_at(name, tag).await
+    }
+
+    async fn expire_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        pushed_at: SystemTime,
+    ) -> Result<bool, StorageError> {
+        (**self).expire_tag(name, tag, pushed_at).await
     }
 
     async fn delete_blob(

@@ -1,6 +1,7 @@
 //! A backend that is not up to its contract.
 
 use std::ops::Range;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use http::HeaderValue;
@@ -84,6 +85,17 @@ impl Storage for Faulty {
     }
     async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Answer<()> {
         self.0.delete_tag(name, tag).await
+    }
+    async fn tag_pushed_at(&self, name: &RepositoryName, tag: &Tag) -> Answer<Option<SystemTime>> {
+        self.0.tag_pushed_at(name, tag).await
+    }
+    async fn expire_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        pushed_at: SystemTime,
+    ) -> Answer<bool> {
+        self.0.expire_tag(name, tag, pushed_at).await
     }
     async fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Answer<()> {
         self.0.delete_blob(name, digest).await

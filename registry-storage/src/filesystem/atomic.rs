@@ -33,17 +33,18 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     sync_entries(dir)
 }
 
-/// Writes a small file durably, unless it holds exactly these bytes.
+/// Writes a small file durably, unless it holds exactly these bytes: then it
+/// is `false`.
 ///
 /// It is synced even then: whoever wrote it may have died, or may not have got
 /// so far yet, and our caller is about to promise that it lasts. For a file
 /// that is clean already, that writes nothing.
-pub(super) fn write_unless_same(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+pub(super) fn write_unless_same(path: &Path, bytes: &[u8]) -> Result<bool, StorageError> {
     let Some(file) = open_if_same(path, bytes).at("read", path)? else {
-        return write(path, bytes);
+        return write(path, bytes).map(|()| true);
     };
     disk::sync_file(&file, path).at("sync", path)?;
-    sync_entries(layout::parent(path))
+    sync_entries(layout::parent(path)).map(|()| false)
 }
 
 /// Writes a small file atomically but not durably: for what can be computed

@@ -87,7 +87,8 @@ impl Tree {
         };
         self.content_len(&content)?
             .ok_or(StorageError::BlobUnknown)?;
-        self.write_link(&self.layout.layer(name, digest), &content)
+        let layer = self.layout.layer(name, digest);
+        self.write_link(&layer, &content).map(|_| ())
     }
 
     /// Also removes a link whose blob is gone, or that is broken.

@@ -7,6 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::SystemTime;
 
 pub(super) fn create_dir(path: &Path) -> io::Result<()> {
     step("create_dir", path, || fs::create_dir(path))
@@ -33,6 +34,11 @@ pub(super) fn lock_own(file: &File, path: &Path) -> io::Result<()> {
 
 pub(super) fn write(mut file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
     step("write", path, || file.write_all(bytes))
+}
+
+/// Changes a file's time alone.
+pub(super) fn set_modified(file: &File, path: &Path, time: SystemTime) -> io::Result<()> {
+    step("set_modified", path, || file.set_modified(time))
 }
 
 pub(super) fn sync_file(file: &File, path: &Path) -> io::Result<()> {

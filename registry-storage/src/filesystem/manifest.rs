@@ -209,7 +209,11 @@ impl Tree {
         digest: &Digest,
     ) -> Result<(), StorageError> {
         self.write_link(&self.layout.tag_index(name, tag, digest), digest)?;
-        self.write_link(&self.layout.tag_current(name, tag), digest)
+        let current = self.layout.tag_current(name, tag);
+        if !self.write_link(&current, digest)? {
+            self.touch_tag(&layout::link_in(current));
+        }
+        Ok(())
     }
 }
 

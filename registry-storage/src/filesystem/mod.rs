@@ -48,7 +48,7 @@ mod tests;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use registry_spec::storage::{
@@ -291,6 +291,29 @@ impl Storage for FileSystem {
         let tag = tag.clone();
         self.changing(name, move |tree, name| tree.delete_tag(name, &tag))
             .await
+    }
+
+    async fn tag_pushed_at(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<SystemTime>, StorageError> {
+        let (name, tag) = (name.clone(), tag.clone());
+        self.blocking(move |tree| tree.tag_pushed_at(&name, &tag))
+            .await
+    }
+
+    async fn expire_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        pushed_at: SystemTime,
+    ) -> Result<bool, StorageError> {
+        let tag = tag.clone();
+        self.changing(name, move |tree, name| {
+            tree.expire_tag(name, &tag, pushed_at)
+        })
+        .await
     }
 
     async fn delete_blob(

@@ -6,12 +6,14 @@
 
 use std::fs::{self, Metadata};
 use std::path::Path;
+use std::time::SystemTime;
 
 use registry_spec::storage::{Page, StorageError};
 use registry_spec::types::{Digest, RepositoryName, Tag};
 
 use super::entries::{entries, page};
 use super::error::At;
+use super::open::open;
 use super::tree::Tree;
 use super::{atomic, disk, layout};
 
@@ -56,6 +58,57 @@ impl Tree {
         match link {
             Some(_) => Ok(()),
             None => Err(StorageError::ManifestUnknown),
+        }
+    }
+
+    /// The time of its link: every push of the tag writes or touches it.
+    pub(super) fn tag_pushed_at(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<SystemTime>, StorageError> {
+        let link = layout::link_in(self.layout.tag_current(name, tag));
+        let metadata = fs::metadata(&link)
+            .if_present("read", &link)?
+            .ok_or(StorageError::ManifestUnknown)?;
+        Ok(metadata.modified().ok())
+    }
+
+    pub(super) fn expire_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        pushed_at: SystemTime,
+    ) -> Result<bool, StorageError> {
+        let is_unchanged = || match self.tag_pushed_at(name, tag) {
+            Ok(at) => Ok(at == Some(pushed_at)),
+            Err(StorageError::ManifestUnknown) => Ok(false),
+            Err(error) => Err(error),
+        };
+        // Before the lock, which would create an unknown repository.
+        if !is_unchanged()? {
+            return Ok(false);
+        }
+        let _lock = self.lock(name)?;
+        if !is_unchanged()? {
+            return Ok(false);
+        }
+        self.remove_tag(name, tag).map(|()| true)
+    }
+
+    /// Says durably that a tag was pushed just now, where its link was there
+    /// already and so was not written.
+    pub(super) fn touch_tag(&self, link: &Path) {
+        let touched = open(link).and_then(|file| {
+            disk::set_modified(&file, link, SystemTime::now())?;
+            disk::sync_file(&file, link)
+        });
+        // A tag that seems older than it is was pushed all the same.
+        if let Err(error) = touched {
+            self.warn_once(
+                link,
+                format_args!("the time of a push is not kept: {error}"),
+            );
         }
     }
 

@@ -210,12 +210,19 @@ fn what_is_there_already_is_synced_and_not_written_again() {
     fixture.tree.put_manifest(&name(), &put).expect("put");
     let (result, steps) = script::run(None, || fixture.tree.put_manifest(&name(), &put));
     result.expect("put again");
+    // Of a tag the time alone, by which it was pushed just now.
     assert!(
-        steps
-            .iter()
-            .all(|(operation, _)| matches!(*operation, "sync_file" | "sync_dir")),
+        steps.iter().all(|(operation, path)| match *operation {
+            "sync_file" | "sync_dir" => true,
+            "set_modified" => path.ends_with("current/link"),
+            _ => false,
+        }),
         "{steps:?}"
     );
+    let touched = steps.windows(2).filter(|step| {
+        matches!(step, [("set_modified", touched), ("sync_file", synced)] if touched == synced)
+    });
+    assert_eq!(touched.count(), put.tags.len(), "{steps:?}");
 }
 
 #[test]

@@ -89,8 +89,9 @@ impl Tree {
         }
     }
 
-    /// Writes the link in `dir`, durably. Distribution accepts no newline.
-    pub(super) fn write_link(&self, dir: &Path, digest: &Digest) -> Result<(), StorageError> {
+    /// Writes the link in `dir`, durably; `false` when it was there already.
+    /// Distribution accepts no newline.
+    pub(super) fn write_link(&self, dir: &Path, digest: &Digest) -> Result<bool, StorageError> {
         atomic::write_unless_same(&layout::link(dir), digest.to_string().as_bytes())
     }
 

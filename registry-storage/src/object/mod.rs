@@ -108,7 +108,7 @@ mod tests;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use object_store::ObjectStore;
@@ -363,6 +363,23 @@ impl Storage for ObjectStorage {
 
     async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), StorageError> {
         self.objects.delete_tag(name, tag).await
+    }
+
+    async fn tag_pushed_at(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<SystemTime>, StorageError> {
+        self.objects.tag_pushed_at(name, tag).await
+    }
+
+    async fn expire_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        pushed_at: SystemTime,
+    ) -> Result<bool, StorageError> {
+        self.objects.expire_tag(name, tag, pushed_at).await
     }
 
     async fn delete_blob(

@@ -5,6 +5,8 @@
 //! since the bytes of its manifest are gone, is not served, but listed: to look
 //! behind each would take a request per tag.
 
+use std::time::SystemTime;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use registry_spec::storage::{Page, StorageError};
 use registry_spec::types::{Digest, RepositoryName, Tag};
@@ -47,6 +49,34 @@ impl Objects {
             None => self.remove_tag_index(name, tag).await?,
         }
         link.map(|_| ()).ok_or(StorageError::ManifestUnknown)
+    }
+
+    /// The time of its link, which every push of the tag writes.
+    pub(super) async fn tag_pushed_at(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<SystemTime>, StorageError> {
+        let link = self.head(&self.layout.tag_current(name, tag)).await?;
+        let link = link.ok_or(StorageError::ManifestUnknown)?;
+        Ok(Some(link.last_modified.into()))
+    }
+
+    /// Between the look and the removal lies one request: stores have no
+    /// conditional delete in common. A push of the tag within it is lost, or
+    /// within the second of the one before it: many tell time in seconds.
+    pub(super) async fn expire_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        pushed_at: SystemTime,
+    ) -> Result<bool, StorageError> {
+        match self.tag_pushed_at(name, tag).await {
+            Ok(at) if at == Some(pushed_at) => {}
+            Ok(_) | Err(StorageError::ManifestUnknown) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        self.remove_tag(name, tag).await.map(|()| true)
     }
 
     /// Every tag whose link names `digest`.

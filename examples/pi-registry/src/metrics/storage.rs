@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -179,6 +179,25 @@ impl Storage for MeasuredStorage {
     async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), StorageError> {
         let call = self.inner.delete_tag(name, tag);
         self.time("DeleteTag", call).await
+    }
+
+    async fn tag_pushed_at(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<SystemTime>, StorageError> {
+        let call = self.inner.tag_pushed_at(name, tag);
+        self.time("TagPushedAt", call).await
+    }
+
+    async fn expire_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        pushed_at: SystemTime,
+    ) -> Result<bool, StorageError> {
+        let call = self.inner.expire_tag(name, tag, pushed_at);
+        self.time("ExpireTag", call).await
     }
 
     async fn delete_blob(
