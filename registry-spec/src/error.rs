@@ -266,6 +266,12 @@ impl From<StorageError> for Error {
                 return Self::new(ErrorCode::ManifestInvalid, error.to_string())
                     .with_status(StatusCode::PRECONDITION_FAILED);
             }
+            // DENIED, after which docker does not try again; but not 403, which
+            // some clients tell without the message, as a matter of rights.
+            StorageError::TagImmutable { .. } => {
+                return Self::new(ErrorCode::Denied, error.to_string())
+                    .with_status(StatusCode::CONFLICT);
+            }
             StorageError::Body { source } if source.is::<LengthMismatch>() => {
                 return Self::new(ErrorCode::SizeInvalid, source.to_string());
             }

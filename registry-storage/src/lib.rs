@@ -10,6 +10,8 @@
 //!   the `object_store` crate, for any number of registries at once; see its
 //!   module `object`. All that follows here is about [`FileSystem`].
 //!
+//! Over any storage, [`immutable`] has tags that stay where they are.
+//!
 //! # The tree
 //!
 //! ```text
@@ -119,6 +121,7 @@
 
 #[cfg(unix)]
 pub mod filesystem;
+pub mod immutable;
 #[cfg(any(unix, feature = "object-store"))]
 mod limits;
 #[cfg(feature = "object-store")]

@@ -224,6 +224,7 @@ pub async fn a_precondition_decides_over_a_push(storage: &dyn Storage) {
         ("two", Expected::Absent, false),
         ("two", Expected::NoneOf(vec![two, one]), false),
         ("two", Expected::OneOf(vec![two]), false),
+        ("two", Expected::AbsentOr(two), false),
         ("two", Expected::OneOf(vec![two, one]), true),
         ("one", Expected::Present, true),
         ("two", Expected::NoneOf(vec![two]), true),

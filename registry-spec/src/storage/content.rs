@@ -130,6 +130,8 @@ pub enum Expected {
     Present,
     /// One of these digests (`If-Match: "<digest>", …`).
     OneOf(Vec<Digest>),
+    /// Nothing, or this digest: what does not move.
+    AbsentOr(Digest),
     /// Nothing, or something other than these (`If-None-Match: "<digest>", …`).
     NoneOf(Vec<Digest>),
 }
@@ -154,6 +156,7 @@ impl Precondition {
             (Expected::Present, current) => current.is_some(),
             (Expected::OneOf(digests), Some(current)) => digests.contains(current),
             (Expected::OneOf(_), None) => false,
+            (Expected::AbsentOr(digest), current) => current.is_none_or(|there| there == digest),
             (Expected::NoneOf(digests), Some(current)) => !digests.contains(current),
             (Expected::NoneOf(_), None) => true,
         };

@@ -1,7 +1,7 @@
 //! What can go wrong in a backend.
 
 use crate::BoxError;
-use crate::types::Digest;
+use crate::types::{Digest, Tag};
 
 /// Why a backend could not do what it was asked; each variant maps to one
 /// answer of the spec's error table.
@@ -37,6 +37,13 @@ pub enum StorageError {
     /// A conditional push found something else (412).
     #[error("the reference does not stand where the request expects it")]
     PreconditionFailed,
+    /// A tag stands at another manifest than is pushed, or is to be deleted,
+    /// and the registry's rules let it do neither (409, code-12 `DENIED`).
+    #[error("tag {tag} is immutable here, it cannot be moved or deleted")]
+    TagImmutable {
+        /// The tag.
+        tag: Tag,
+    },
     /// The request's body failed or was not as long as announced (400).
     #[error("could not read the request's body")]
     Body {
