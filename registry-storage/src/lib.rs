@@ -10,7 +10,10 @@
 //!   the `object_store` crate, for any number of registries at once; see its
 //!   module `object`. All that follows here is about [`FileSystem`].
 //!
-//! Over any storage, [`immutable`] has tags that stay where they are.
+//! Over any storage:
+//!
+//! * [`immutable`] has tags that stay where they are.
+//! * [`retention`] removes the tags that no rule keeps.
 //!
 //! # The tree
 //!
@@ -129,6 +132,7 @@ pub mod object;
 mod purged;
 #[cfg(any(unix, feature = "object-store"))]
 mod recent;
+pub mod retention;
 #[cfg(any(unix, feature = "object-store"))]
 mod warned;
 
