@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::commands::{cert, doctor, init, policy, trust, user, verify};
+use crate::commands::{cert, doctor, init, policy, retention, trust, user, verify};
 use crate::config::Search;
 
 /// What is to be done.
@@ -28,6 +28,7 @@ pub(crate) enum Action {
     Htpasswd(Vec<OsString>),
     User(user::Arguments),
     Policy(policy::Arguments),
+    Retention(retention::Arguments),
     /// Make a CA, a certificate and a configuration, and tell what follows.
     Init(init::Arguments),
     /// Make, renew, show and check certificates.
@@ -86,6 +87,8 @@ enum Command {
     User(user::Arguments),
     /// Tell who may do what, and by which rule.
     Policy(policy::Arguments),
+    /// Remove the tags that no rule keeps, and tell of each why it stays.
+    Retention(retention::Arguments),
     /// Make a CA, a certificate and a configuration, and tell what follows.
     Init(init::Arguments),
     /// Make, renew, show and check certificates.
@@ -179,6 +182,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Action, clap::Error> {
         Some(Command::Htpasswd(htpasswd)) => Action::Htpasswd(htpasswd.arguments),
         Some(Command::User(arguments)) => Action::User(arguments),
         Some(Command::Policy(arguments)) => Action::Policy(arguments),
+        Some(Command::Retention(arguments)) => Action::Retention(arguments),
         Some(Command::Init(arguments)) => Action::Init(arguments),
         Some(Command::Cert(arguments)) => Action::Cert(arguments),
         Some(Command::Trust(arguments)) => Action::Trust(arguments),

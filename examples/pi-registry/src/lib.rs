@@ -21,6 +21,7 @@
 //! | [`filter`], [`watched`] | what these are made of: a step before a service, a response followed to its end |
 //! | [`client_certificate`] | nothing without one, where that is asked for |
 //! | [`certificates`] | the registry's own, inspected and reloaded |
+//! | [`tag_rules`] | `tags`: which stay where they are, and which go |
 //! | [`health`] | `health`: when everything is answered with 503 |
 //! | [`debug`] | the second listener, for metrics and health |
 //! | [`serve`] | the HTTP server: time limits, draining |
@@ -53,6 +54,7 @@ pub mod response_headers;
 mod run;
 pub mod serve;
 mod signals;
+pub mod tag_rules;
 pub mod watched;
 
 pub use app::app;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use registry_spec::Storage;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -22,6 +23,7 @@ use crate::https_only::HttpsOnly;
 use crate::metrics::Metrics;
 use crate::serve::{self, Bound, Options};
 use crate::signals::Signals;
+use crate::tag_rules::CurrentTagRules;
 use crate::{app, banner, commands, logging, open_files};
 
 /// How long the end waits for a reader of the access log.
@@ -59,6 +61,7 @@ pub fn run() -> ExitCode {
         Action::Htpasswd(arguments) => commands::htpasswd::run(&arguments),
         Action::User(arguments) => commands::user::run(&arguments),
         Action::Policy(arguments) => commands::policy::run(&arguments),
+        Action::Retention(arguments) => commands::retention::run(&arguments),
         Action::Init(arguments) => commands::init::run(&arguments),
         Action::Cert(arguments) => commands::cert::run(&arguments),
         Action::Trust(arguments) => commands::trust::run(&arguments),
@@ -134,7 +137,9 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
         .as_ref()
         .and_then(|d| d.metrics_path.clone());
     let metrics = metrics_path.map(|path| (path, Metrics::new()));
-    let storage = match &metrics {
+    let tags = CurrentTagRules::new(config);
+    let auth = auth.with_tags(&tags);
+    let storage: Arc<dyn Storage> = match &metrics {
         Some((_, metrics)) => Arc::new(metrics.storage(backend.storage(), backend.driver())),
         None => backend.storage(),
     };
@@ -146,13 +151,14 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
         HttpsOnly::new(certificates.as_ref().and_then(Certificates::ca)),
         metrics.as_ref().map(|(_, metrics)| metrics.http().clone()),
         health.clone(),
-        app(config, storage, &auth),
+        app(config, tags.guard(storage), &auth),
     );
     let _debug = debug.map(|listener| DebugServer::new(health, metrics).spawn(listener));
     announce(config, listener.bound());
 
     let tls = certificates.as_ref().map(Certificates::served);
     let mut upkeep = JoinSet::new();
+    upkeep.spawn(tags.retain(backend.storage()));
     upkeep.spawn(backend.purge_uploads());
     upkeep.spawn(auth.follow_changes());
     if let Some(certificates) = certificates {

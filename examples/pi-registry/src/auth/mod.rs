@@ -29,6 +29,7 @@ use registry_spec::{AllowAll, Authorizer};
 use crate::config;
 use crate::follow::follow;
 use crate::logging::chain;
+use crate::tag_rules::CurrentTagRules;
 use certificate::ByCertificate;
 use policy_file::WatchedPolicy;
 use token::{FetchedKeys, WatchedKeys};
@@ -56,6 +57,15 @@ struct Files {
 }
 
 impl Auth {
+    /// The same, whose file of rules `tags` follow, too.
+    #[must_use]
+    pub fn with_tags(mut self, tags: &CurrentTagRules) -> Self {
+        if let Some(policy) = &mut self.files.policy {
+            policy.also(tags.clone());
+        }
+        self
+    }
+
     /// Reads what the configuration names.
     ///
     /// # Errors

@@ -3,12 +3,14 @@
 use registry_auth::policy::CurrentPolicy;
 
 use crate::config::PolicyFile;
+use crate::tag_rules::CurrentTagRules;
 
 /// The file, and the policy that was read from it.
 #[derive(Debug)]
 pub(super) struct WatchedPolicy {
     file: PolicyFile,
     current: CurrentPolicy,
+    tags: Option<CurrentTagRules>,
     /// What is wrong with the file, as it was told last.
     failure: Option<String>,
 }
@@ -18,8 +20,14 @@ impl WatchedPolicy {
         Self {
             file,
             current,
+            tags: None,
             failure: None,
         }
+    }
+
+    /// Whose rules about tags follow the file, too.
+    pub(super) fn also(&mut self, tags: CurrentTagRules) {
+        self.tags = Some(tags);
     }
 
     /// Takes over what is in the file now. What was read before stays in
@@ -27,9 +35,10 @@ impl WatchedPolicy {
     pub(super) fn look(&mut self) {
         let path = self.file.path().display();
         match self.file.read() {
-            Ok(policy) => {
+            Ok((policy, tags)) => {
                 let failed = self.failure.take().is_some();
-                if *self.current.get() != policy {
+                let changed = self.tags.as_ref().is_some_and(|there| there.replace(tags));
+                if changed || *self.current.get() != policy {
                     self.current.replace(policy);
                     tracing::info!("{path}: the new rules are in force");
                 } else if failed {

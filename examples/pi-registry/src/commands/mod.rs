@@ -11,6 +11,7 @@ mod password;
 pub(crate) mod policy;
 mod remote;
 mod report;
+pub(crate) mod retention;
 pub(crate) mod trust;
 pub(crate) mod user;
 pub(crate) mod verify;

@@ -26,10 +26,12 @@ mod network;
 mod node;
 mod print;
 mod read;
+mod rules;
 mod schema;
 mod secret;
 mod service_link;
 mod storage;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -37,6 +39,7 @@ mod yaml;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(crate) use self::auth::SERVER_PATH;
 pub use self::auth::{Auth, CertificateUser, Htpasswd, Jwks, PolicyFile, Token, TokenServer};
@@ -61,6 +64,7 @@ pub use storage::{Client, ObjectStore};
 pub use storage::{Driver, Purge, Storage};
 #[cfg(feature = "gcs")]
 pub use storage::{Gcs, GcsCredentials};
+pub use tags::TagRules;
 pub use tls::Tls;
 
 /// What the registry is asked to do.
@@ -78,6 +82,12 @@ pub struct Config {
     pub validation: bool,
     /// `catalog` and `tags`: how long a page may be.
     pub limits: Limits,
+    /// `tags.immutable` and `tags.retention`, our own: which tags stay where
+    /// they are, and which are kept. Default: none, and all.
+    pub tags: TagRules,
+    /// `tags.retention.interval`: the time between two runs of the retention
+    /// in the server. Default: none, it does not run.
+    pub retention_interval: Option<Duration>,
     /// `health`: what must hold for the registry to answer.
     pub health: Health,
     /// `log`: what is written down.
@@ -119,8 +129,11 @@ impl Config {
         let with_file = matches!(origin, Origin::File(_));
         read::parsed(root, "version", "0.1", |text| (text == "0.1").then_some(()))?;
         let http = Http::read(root, with_file, &mut warnings)?;
+        let mut tags = TagRules::read(root)?;
         Ok(Self {
-            auth: Auth::read(root, &http)?,
+            auth: Auth::read(root, &http, &mut tags)?,
+            tags,
+            retention_interval: tags::interval(root)?,
             http,
             storage: Storage::read(root, with_file, &mut warnings)?,
             validation: validation(root, &mut warnings)?,

@@ -22,6 +22,7 @@ use super::error::ConfigError;
 use super::http::Http;
 use super::node::{Node, Value};
 use super::read;
+use super::tags::TagRules;
 use super::tls::Tls;
 
 pub use policy::PolicyFile;
@@ -106,7 +107,8 @@ impl Auth {
         self.htpasswd.is_none() && self.client_certificate.is_none() && self.token.is_none()
     }
 
-    pub(super) fn read(root: &Node, http: &Http) -> Result<Self, ConfigError> {
+    /// `tags` are the rules of the configuration, to which a file adds.
+    pub(super) fn read(root: &Node, http: &Http, tags: &mut TagRules) -> Result<Self, ConfigError> {
         let Some(Value::Map(keys)) = root.at("auth").map(|node| &node.value) else {
             return Ok(Self::open());
         };
@@ -183,7 +185,7 @@ impl Auth {
             (None, ..) => Rule::everything(Who::SignedIn)
                 .at("without auth.policy, whoever signs in may do everything"),
         };
-        (auth.policy, auth.policy_file) = policy::read(root, anonymous, everything)?;
+        (auth.policy, auth.policy_file) = policy::read(root, anonymous, everything, tags)?;
         Ok(auth)
     }
 }

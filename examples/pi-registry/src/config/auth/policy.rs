@@ -8,16 +8,18 @@
 //!     repositories: ["team/**"]
 //!     actions: [push]
 //! ```
+//!
+//! In a file there may be `tags` as well, see [`tags`](super::super::tags).
 
-use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use registry_auth::policy::{Policy, PolicyBuilder, PolicyError, Right, Rule, Who};
 
 use super::super::error::ConfigError;
 use super::super::node::{Node, Value};
+use super::super::rules::{bad, known, list, parse};
+use super::super::tags::TagRules;
 use super::super::{locate, read, yaml};
 
 /// The file of `auth.policy.path`.
@@ -26,6 +28,8 @@ pub struct PolicyFile {
     path: PathBuf,
     /// That of `auth.anonymous`, which stands in the configuration.
     anonymous: Option<Rule>,
+    /// Those of the configuration.
+    tags: TagRules,
 }
 
 impl PolicyFile {
@@ -35,12 +39,13 @@ impl PolicyFile {
         &self.path
     }
 
-    /// The policy that is in the file now, with what the configuration adds.
+    /// The policy that is in the file now, and the rules about tags, with what
+    /// the configuration adds to both.
     ///
     /// # Errors
     /// When the file cannot be read or a rule in it is not as it must be, as
     /// one line that names the place.
-    pub fn read(&self) -> Result<Policy, ConfigError> {
+    pub fn read(&self) -> Result<(Policy, TagRules), ConfigError> {
         let path = &self.path;
         let text =
             fs::read_to_string(path).map_err(|error| locate::unreadable("policy", path, &error))?;
@@ -49,17 +54,27 @@ impl PolicyFile {
             let expected = "a map with rules, and perhaps groups";
             return Err(ConfigError::value("the policy", &root, expected));
         }
-        known("", &root, &["groups", "rules"])?;
-        rules(&root, "", &root, self.anonymous.clone())
+        known("", &root, &["groups", "rules", "tags"])?;
+        if let Some(tags) = root.at("tags") {
+            known("tags", tags, &["immutable", "retention"])?;
+        }
+        // One interval for both, which is not looked at again.
+        if let Some(retention) = root.at("tags.retention") {
+            known("tags.retention", retention, &["rules"])?;
+        }
+        let policy = rules(&root, "", &root, self.anonymous.clone())?;
+        Ok((policy, self.tags.clone().and(TagRules::read(&root)?)))
     }
 }
 
 /// The policy of a configuration, and where it comes from if not from there.
-/// `everything` is the one rule where there are none.
+/// `everything` is the one rule where there are none. What a file has about
+/// tags is added to `tags`.
 pub(super) fn read(
     root: &Node,
     anonymous: Option<Rule>,
     everything: Rule,
+    tags: &mut TagRules,
 ) -> Result<(Policy, Option<PolicyFile>), ConfigError> {
     const PATH: &str = "auth.policy.path";
     let section = root.child("auth").and_then(|auth| auth.child("policy"));
@@ -79,8 +94,11 @@ pub(super) fn read(
     let file = PolicyFile {
         path: path.into(),
         anonymous,
+        tags: tags.clone(),
     };
-    Ok((file.read()?, Some(file)))
+    let (policy, all_tags) = file.read()?;
+    *tags = all_tags;
+    Ok((policy, Some(file)))
 }
 
 /// The rules and groups whose keys begin with `prefix`; `section` is where
@@ -154,65 +172,6 @@ fn rule(root: &Node, key: &str, node: &Node) -> Result<Rule, ConfigError> {
         Vec::new()
     };
     Ok(Rule::new(who, repositories, actions).at(node.source.to_string()))
-}
-
-/// A list of at least one, each of which parses. `node` is told of when there
-/// is none.
-fn list<T>(root: &Node, key: &str, node: &Node, such_as: &str) -> Result<Vec<T>, ConfigError>
-where
-    T: FromStr<Err: Display>,
-{
-    let items = match root.at(key) {
-        Some(node) => read::items(key, node, &format!("a list of {such_as}"))?,
-        None => Vec::new(),
-    };
-    if items.is_empty() {
-        return Err(ConfigError::at(
-            &node.source,
-            format_args!("{key} is missing: expected a list of {such_as}"),
-        ));
-    }
-    let parsed = items.into_iter();
-    parsed.map(|(text, node)| parse(key, text, node)).collect()
-}
-
-fn parse<T: FromStr<Err: Display>>(key: &str, text: &str, node: &Node) -> Result<T, ConfigError> {
-    text.parse().map_err(|error| bad(key, text, node, error))
-}
-
-fn bad(key: &str, text: &str, node: &Node, why: impl Display) -> ConfigError {
-    let text = Node::new(Value::Scalar(text.to_owned()), node.source.clone());
-    ConfigError::at(
-        &node.source,
-        format_args!("{key} has {}: {why}", text.describe()),
-    )
-}
-
-/// Refuses what is no map, and what has other keys: a rule that means more
-/// than was understood must not be taken for one that means less.
-fn known(key: &str, node: &Node, names: &[&str]) -> Result<(), ConfigError> {
-    let children = match &node.value {
-        Value::Map(children) => children.as_slice(),
-        Value::Null => &[],
-        _ => return Err(ConfigError::value(key, node, "a map of keys")),
-    };
-    let unknown = children
-        .iter()
-        .find(|(name, _)| !names.contains(&name.as_str()));
-    match unknown {
-        None => Ok(()),
-        Some((name, node)) => {
-            let dot = if key.is_empty() { "" } else { "." };
-            Err(ConfigError::at(
-                &node.source,
-                format_args!(
-                    "{key}{dot}{} is unknown: expected {}",
-                    name.escape_debug(),
-                    names.join(", ")
-                ),
-            ))
-        }
-    }
 }
 
 fn build(

@@ -4,6 +4,7 @@ mod auth;
 mod faults;
 #[cfg(all(feature = "s3", feature = "azure", feature = "gcs"))]
 mod object_stores;
+mod tags;
 mod values;
 mod warnings;
 
