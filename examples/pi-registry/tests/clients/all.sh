@@ -3,7 +3,7 @@
 #
 #   all.sh            everything; see lib.sh for the variables that choose the program under test
 #   all.sh tools      only installs what the scripts need
-#   all.sh NAME...    only these: conformance clients crash storage_faults memory both_ways verify behind_proxy stories
+#   all.sh NAME...    only these: conformance clients crash storage_faults memory both_ways verify behind_proxy stories tags
 #                     tls tls_clients auth auth_clients many object object_both_ways replicas object_faults object_large
 #                     emulators
 #
@@ -23,7 +23,7 @@ if [[ ${1:-} == tools ]]; then
 fi
 
 scripts=("$@")
-((${#scripts[@]})) || scripts=(conformance clients crash storage_faults memory both_ways verify behind_proxy stories tls
+((${#scripts[@]})) || scripts=(conformance clients crash storage_faults memory both_ways verify behind_proxy stories tags tls
     tls_clients auth auth_clients many object object_both_ways replicas object_faults object_large)
 ((${#})) || [[ -z ${CI_EXTRA:-} ]] || scripts+=(emulators)
 [[ -n ${CI_EXTRA:-} ]] || export MANY_TAGS=${MANY_TAGS:-2000} MANY_REPOSITORIES=${MANY_REPOSITORIES:-500}
