@@ -261,6 +261,10 @@ impl From<StorageError> for Error {
                 return Self::new(ErrorCode::BlobUploadInvalid, error.to_string())
                     .with_status(StatusCode::RANGE_NOT_SATISFIABLE);
             }
+            StorageError::ContentUnknown { missing } => {
+                return Self::new(ErrorCode::ManifestBlobUnknown, error.to_string())
+                    .with_detail(json!({ "missing": missing }));
+            }
             // The table has no code for it; it is a form of refusing the manifest.
             StorageError::PreconditionFailed => {
                 return Self::new(ErrorCode::ManifestInvalid, error.to_string())

@@ -10,10 +10,11 @@
 //! | `PUT` of more than the limit | 413 |
 //! | `DELETE` by digest: the manifest and its tags; by tag: the tag | 202 |
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{Response, StatusCode, header};
-use serde_json::json;
 
 use super::conditional::{etag, not_modified, precondition};
 use super::{Call, empty, switched_off, value};
@@ -87,8 +88,10 @@ pub(crate) async fn push(
         return Err(StorageError::DigestMismatch { actual: digest }.into());
     }
     let manifest = Manifest::parse(content_type(call)?.as_ref(), &bytes)?;
+    let mut requirements = BTreeSet::new();
     if call.shared.validation == Validation::Full {
-        require(call, &name, &manifest).await?;
+        requirements = manifest.requirements();
+        require(call, &name, &requirements).await?;
     }
     let subject = manifest.subject().map(|subject| subject.digest);
     let size = bytes.len() as u64;
@@ -98,6 +101,7 @@ pub(crate) async fn push(
     put.subject = subject;
     put.tags.clone_from(&tags);
     put.precondition = precondition(call.headers(), &reference);
+    put.requirements = requirements;
     call.storage().put_manifest(&name, put).await?;
 
     let mut response = empty(StatusCode::CREATED);
@@ -179,12 +183,16 @@ fn all_tags(reference: &Reference, more: &[Tag]) -> Vec<Tag> {
 }
 
 /// Checks that the repository holds what the manifest needs.
-async fn require(call: &Call<'_>, name: &RepositoryName, manifest: &Manifest) -> Result<(), Error> {
+async fn require(
+    call: &Call<'_>,
+    name: &RepositoryName,
+    requirements: &BTreeSet<Requirement>,
+) -> Result<(), Error> {
     /// How many look-ups run at once: a manifest may name some 30 000 blobs.
     const AT_ONCE: usize = 8;
     /// As many as help somebody; the answer must stay small.
     const NAMED: usize = 16;
-    let missing: Vec<Digest> = stream::iter(manifest.requirements())
+    let missing: Vec<Digest> = stream::iter(requirements.iter().copied())
         .map(|requirement| async move {
             let present = is_present(call, name, &requirement).await?;
             Ok::<_, Error>((!present).then_some(*requirement.digest()))
@@ -197,11 +205,7 @@ async fn require(call: &Call<'_>, name: &RepositoryName, manifest: &Manifest) ->
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Error::new(
-        ErrorCode::ManifestBlobUnknown,
-        "manifest references a manifest or blob unknown to registry",
-    )
-    .with_detail(json!({ "missing": missing })))
+    Err(StorageError::ContentUnknown { missing }.into())
 }
 
 async fn is_present(

@@ -1,12 +1,13 @@
 //! What goes in and out of a storage.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::Bytes;
 use http::HeaderValue;
 
 use super::{ByteStream, StorageError};
-use crate::types::{Digest, MediaType, Reference, Tag};
+use crate::types::{Digest, MediaType, Reference, Requirement, Tag};
 
 /// A blob, opened for reading.
 #[derive(Debug)]
@@ -92,10 +93,13 @@ pub struct PutManifest {
     pub tags: Vec<Tag>,
     /// What must hold for the push to take place, checked and acted upon as one step.
     pub precondition: Option<Precondition>,
+    /// What the repository must hold when the push is acknowledged. The caller
+    /// has seen it there a moment ago, if it wants that at all.
+    pub requirements: BTreeSet<Requirement>,
 }
 
 impl PutManifest {
-    /// A manifest without subject, tags and precondition.
+    /// A manifest without subject, tags, precondition and requirements.
     #[must_use]
     pub const fn new(digest: Digest, media_type: MediaType, bytes: Bytes) -> Self {
         Self {
@@ -105,6 +109,7 @@ impl PutManifest {
             subject: None,
             tags: Vec::new(),
             precondition: None,
+            requirements: BTreeSet::new(),
         }
     }
 }

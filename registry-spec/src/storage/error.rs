@@ -34,6 +34,13 @@ pub enum StorageError {
         /// The digest of what was uploaded.
         actual: Digest,
     },
+    /// Content that a pushed manifest needs is not there any more (code-5
+    /// `MANIFEST_BLOB_UNKNOWN`, 404).
+    #[error("manifest references a manifest or blob unknown to registry")]
+    ContentUnknown {
+        /// Some or all of what is missing.
+        missing: Vec<Digest>,
+    },
     /// A conditional push found something else (412).
     #[error("the reference does not stand where the request expects it")]
     PreconditionFailed,

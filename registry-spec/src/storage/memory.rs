@@ -237,6 +237,8 @@ impl Storage for MemoryStorage {
             subject,
             tags,
             precondition,
+            // Nothing is removed here but at a client's wish.
+            requirements: _,
         } = manifest;
         let mut content = self.lock();
         if let Some(precondition) = precondition {

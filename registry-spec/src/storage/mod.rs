@@ -174,9 +174,16 @@ pub trait Storage: Debug + Send + Sync + 'static {
 
     /// Stores a manifest and moves its tags to it, the tags last (end-7).
     ///
+    /// The caller has seen what the manifest requires. A backend whose content
+    /// may be removed beside pushes, by a garbage collection say, makes sure
+    /// of it once more after the manifest is there for the remover to see:
+    /// what is acknowledged is whole. Elsewhere that is not needed.
+    ///
     /// # Errors
     /// * [`StorageError::PreconditionFailed`]: the precondition does not hold;
     ///   nothing has changed then.
+    /// * [`StorageError::ContentUnknown`]: what is required has been removed
+    ///   meanwhile.
     /// * [`StorageError::Full`]: there is no room for it.
     async fn put_manifest(
         &self,

@@ -43,7 +43,7 @@ pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, DigestError};
 pub use hasher::Hasher;
 pub use index::Index;
-pub use manifest::{ImageManifest, Manifest, ManifestError, Requirement};
+pub use manifest::{ImageManifest, Manifest, ManifestError, References, Requirement};
 pub use media_type::{MediaType, MediaTypeError};
 pub use name::{NameError, RepositoryName};
 pub use pattern::{PatternError, RepositoryPattern};

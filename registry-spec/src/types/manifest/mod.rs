@@ -22,6 +22,8 @@ use super::object::Object;
 use super::{Annotations, Descriptor, Digest, Index, MediaType};
 use crate::BoxError;
 
+pub use outline::References;
+
 /// A manifest as a registry sees it.
 ///
 /// ```

@@ -315,3 +315,43 @@ fn the_type_of_stored_bytes_is_what_they_show() {
         );
     }
 }
+
+#[test]
+fn whatever_a_stored_manifest_names_is_seen() {
+    let digest = |text: &str| Digest::of(Algorithm::Sha256, text.as_bytes());
+    let named = |text: &str| json!({"digest": digest(text)});
+    let references_of = |stored: &Value| {
+        let references = Manifest::references_of(stored.to_string().as_bytes())?;
+        let all = |digests: &[Digest]| digests.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let subject = references.subject.map(|subject| subject.to_string());
+        Some((all(&references.children), all(&references.blobs), subject))
+    };
+    let texts =
+        |names: &[&str]| -> Vec<String> { names.iter().map(|n| digest(n).to_string()).collect() };
+    let subject = Some(digest("subject").to_string());
+    for (stored, expected) in [
+        (
+            json!({"config": named("config"), "layers": [named("a"), named("b")], "subject": named("subject")}),
+            Some((vec![], texts(&["config", "a", "b"]), subject.clone())),
+        ),
+        (
+            json!({"manifests": [named("child")]}),
+            Some((texts(&["child"]), vec![], None)),
+        ),
+        (
+            json!({"blobs": [named("a")], "subject": named("subject")}),
+            Some((vec![], texts(&["a"]), subject)),
+        ),
+        (
+            json!({"schemaVersion": 1, "fsLayers": [{"blobSum": digest("a")}]}),
+            Some((vec![], texts(&["a"]), None)),
+        ),
+        (json!({"manifests": null}), Some((vec![], vec![], None))),
+        (json!({}), None),
+        (json!([]), None),
+        (json!({"layers": [{"digest": "sha256:12"}]}), None),
+        (json!({"config": {}, "layers": []}), None),
+    ] {
+        assert_eq!(references_of(&stored), expected, "{stored}");
+    }
+}
