@@ -123,6 +123,8 @@
 //! ```
 
 #[cfg(unix)]
+pub mod collect;
+#[cfg(unix)]
 pub mod filesystem;
 pub mod immutable;
 #[cfg(any(unix, feature = "object-store"))]

@@ -33,18 +33,22 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     sync_entries(dir)
 }
 
-/// Writes a small file durably, unless it holds exactly these bytes: then it
-/// is `false`.
+/// Writes a small file durably, unless it holds exactly these bytes; what there
+/// was then.
 ///
 /// It is synced even then: whoever wrote it may have died, or may not have got
 /// so far yet, and our caller is about to promise that it lasts. For a file
 /// that is clean already, that writes nothing.
-pub(super) fn write_unless_same(path: &Path, bytes: &[u8]) -> Result<bool, StorageError> {
-    let Some(file) = open_if_same(path, bytes).at("read", path)? else {
-        return write(path, bytes).map(|()| true);
+pub(super) fn write_unless_same(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<Option<Metadata>, StorageError> {
+    let Some((file, metadata)) = open_if_same(path, bytes).at("read", path)? else {
+        return write(path, bytes).map(|()| None);
     };
     disk::sync_file(&file, path).at("sync", path)?;
-    sync_entries(layout::parent(path)).map(|()| false)
+    sync_entries(layout::parent(path))?;
+    Ok(Some(metadata))
 }
 
 /// Writes a small file atomically but not durably: for what can be computed
@@ -189,7 +193,7 @@ pub(super) fn retry(mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<(
     attempt()
 }
 
-fn open_if_same(path: &Path, bytes: &[u8]) -> io::Result<Option<File>> {
+fn open_if_same(path: &Path, bytes: &[u8]) -> io::Result<Option<(File, Metadata)>> {
     let file = match open(path) {
         Ok(file) => file,
         Err(error) if is_absent(&error) => return Ok(None),
@@ -201,7 +205,7 @@ fn open_if_same(path: &Path, bytes: &[u8]) -> io::Result<Option<File>> {
     }
     let mut held = Vec::with_capacity(bytes.len());
     (&file).take(metadata.len()).read_to_end(&mut held)?;
-    Ok((held == bytes).then_some(file))
+    Ok((held == bytes).then_some((file, metadata)))
 }
 
 /// Whether `file` is what stands at `path` now.

@@ -2,30 +2,37 @@
 //!
 //! | act | reads | writes |
 //! |---|---|---|
-//! | stat, read | `_layers/…/link`, then the data of the digest that it names | |
-//! | mount | the same in the other repository | `_layers/…/link` |
+//! | read | `_layers/…/link`, then the data of the digest that it names | |
+//! | stat | the same | the link's time, when it is old: a push may follow |
+//! | mount | the same in the other repository | `_layers/…/link`, then looks at the data again |
 //! | delete | | removes `_layers/…/link` |
 //!
 //! A link alone proves nothing: Distribution's garbage collection leaves links
 //! to blobs that it has removed. And a link may name another digest than its
 //! path does: Distribution keeps a blob pushed by sha512 under its sha256.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::PathBuf;
 
 use registry_spec::storage::StorageError;
 use registry_spec::types::{Digest, RepositoryName};
 
 use super::cache::Held;
+use super::error::At;
+use super::shelf::done;
 use super::tree::Tree;
 use super::version::Version;
-use super::{atomic, layout};
+use super::{aside, layout};
+use crate::collect;
 
 impl Tree {
     /// As `stat_blob`, when it can be told without waiting for the disk.
     pub(super) fn stat_blob_at_once(&self, name: &RepositoryName, digest: &Digest) -> Option<u64> {
         let link = layout::link_in(self.layout.layer(name, digest));
-        let content = self.cache.link(&link)?;
+        let (content, modified) = self.cache.dated_link(&link)?;
+        if !self.renewals.are_needless(modified) {
+            return None;
+        }
         self.cache.content_len(&self.layout.blob_data(&content))
     }
 
@@ -46,6 +53,7 @@ impl Tree {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<u64, StorageError> {
+        self.renew_layer(name, digest)?;
         let content = self.content_to_serve(name, digest)?;
         let len = self
             .content_len(&content)?
@@ -87,8 +95,10 @@ impl Tree {
         };
         self.content_len(&content)?
             .ok_or(StorageError::BlobUnknown)?;
-        let layer = self.layout.layer(name, digest);
-        self.write_link(&layer, &content).map(|_| ())
+        match done(collect::link_blob(self, name, digest, &content))? {
+            true => Ok(()),
+            false => Err(StorageError::BlobUnknown),
+        }
     }
 
     /// Also removes a link whose blob is gone, or that is broken.
@@ -97,7 +107,7 @@ impl Tree {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<(), StorageError> {
-        match atomic::remove(&layout::link(&self.layout.layer(name, digest)))? {
+        match aside::remove(&layout::link(&self.layout.layer(name, digest)))? {
             true => Ok(()),
             false => Err(StorageError::BlobUnknown),
         }
@@ -109,7 +119,7 @@ impl Tree {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Digest, StorageError> {
-        self.read_link(&self.layout.layer(name, digest))?
+        self.read_kept_link(&self.layout.layer(name, digest))?
             .ok_or(StorageError::BlobUnknown)
     }
 
@@ -119,7 +129,21 @@ impl Tree {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Digest, StorageError> {
-        self.read_link_to_serve(&self.layout.layer(name, digest))?
+        self.read_kept_link_to_serve(&self.layout.layer(name, digest))?
             .ok_or(StorageError::BlobUnknown)
+    }
+
+    /// Keeps a blob for a client that is told that it is there.
+    fn renew_layer(&self, name: &RepositoryName, digest: &Digest) -> Result<(), StorageError> {
+        let link = layout::link_in(self.layout.layer(name, digest));
+        for _ in 0..2 {
+            match fs::metadata(&link).if_present("read", &link)? {
+                Some(metadata) if self.renewals.renew(&link, &metadata)? => break,
+                // It was set aside, or is not there at all.
+                _ if aside::put_back(&link).is_ok_and(|was_aside| was_aside) => {}
+                _ => break,
+            }
+        }
+        Ok(())
     }
 }

@@ -73,8 +73,14 @@ impl FileCache {
     }
 
     pub(super) fn link(&self, path: &Path) -> Option<Digest> {
-        match self.current(path)?.held {
-            Held::Link(digest) => Some(digest),
+        Some(self.dated_link(path)?.0)
+    }
+
+    /// As `link`, with the time of its modification in seconds.
+    pub(super) fn dated_link(&self, path: &Path) -> Option<(Digest, i64)> {
+        let entry = self.current(path)?;
+        match entry.held {
+            Held::Link(digest) => Some((digest, entry.version.modified())),
             Held::Manifest(..) | Held::Blob => None,
         }
     }

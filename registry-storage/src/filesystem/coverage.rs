@@ -21,7 +21,8 @@
 //!   lines stay true, whatever is deleted and pushed again.
 //! * The entries are not synced. After another boot the lines are believed
 //!   but the entries are not; within a boot, a manifest with a line has its
-//!   entry, since that is written first and never removed.
+//!   entry, since that is written first and not removed before
+//!   the lines are.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

@@ -65,6 +65,25 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     step("rename", to, || fs::rename(from, to))
 }
 
+/// Gives a file another name. Fails when there is something under that name.
+pub(super) fn hard_link(from: &Path, to: &Path) -> io::Result<()> {
+    step("hard_link", to, || fs::hard_link(from, to))
+}
+
+/// Sets a file's time of modification to the file system's own now.
+pub(super) fn touch(path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+
+    let time = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    let times = Timestamps {
+        last_access: time(UTIME_OMIT),
+        last_modification: time(UTIME_NOW),
+    };
+    step("touch", path, || {
+        Ok(utimensat(CWD, path, &times, AtFlags::empty())?)
+    })
+}
+
 pub(super) fn remove_file(path: &Path) -> io::Result<()> {
     step("remove_file", path, || fs::remove_file(path))
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use registry_spec::storage::StorageError;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::task::JoinError;
 
 /// The name of this backend in [`StorageError::Backend`] and [`StorageError::Full`].
@@ -32,6 +33,21 @@ pub(super) enum FileError {
         free: u64,
         reserve: u64,
     },
+    /// Something is not as it should be.
+    #[error("{}: {fault}", path.display())]
+    Fault { path: PathBuf, fault: &'static str },
+    /// There is no thread for a garbage collection.
+    #[error("cannot start a thread")]
+    Thread {
+        #[source]
+        source: io::Error,
+    },
+    /// A garbage collection panicked.
+    #[error("the garbage collection did not finish")]
+    Collector {
+        #[source]
+        source: RecvError,
+    },
     /// A blocking task panicked, or the runtime is shutting down.
     #[error("a file task did not finish")]
     Task {
@@ -48,6 +64,13 @@ impl FileError {
             uid: rustix::process::geteuid().as_raw(),
             source,
         }
+    }
+}
+
+impl FileError {
+    pub(super) fn fault(path: &Path, fault: &'static str) -> StorageError {
+        let path = path.to_path_buf();
+        Self::Fault { path, fault }.into()
     }
 }
 

@@ -8,6 +8,7 @@
 //! | rename `data` there | a blob that no repository has |
 //! | fsync that directory | the same |
 //! | write the `_layers` link, fsyncs included | the blob, and a rest of the session |
+//! | look whether a garbage collection has left the blob | the same |
 //! | remove the rest of the session | the blob |
 //!
 //! The rename replaces a blob that is there already, whatever its state: the
@@ -18,9 +19,11 @@ use registry_spec::storage::StorageError;
 use registry_spec::types::{Digest, RepositoryName, UploadId};
 
 use super::error::At;
+use super::shelf::done;
 use super::tree::Tree;
 use super::upload::{Session, remove_session};
 use super::{FileSystem, atomic, disk};
+use crate::collect;
 
 impl FileSystem {
     pub(super) async fn finish(
@@ -64,8 +67,12 @@ impl Tree {
         // Cancelled meanwhile: there is nothing to move.
         atomic::move_into(&data, &self.layout.blob_data(digest))?
             .ok_or(StorageError::UploadUnknown)?;
-        self.write_link(&self.layout.layer(name, digest), digest)?;
+        let is_there = done(collect::link_blob(self, name, digest, digest));
         remove_session(&session.dir);
-        Ok(())
+        match is_there? {
+            true => Ok(()),
+            // Before there was a link, with a grace period of next to nothing.
+            false => Err(StorageError::UploadUnknown),
+        }
     }
 }

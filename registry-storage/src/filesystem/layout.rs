@@ -18,6 +18,10 @@
 //! repositories/<name>/_referrers/lock                               *
 //! ```
 //!
+//! A garbage collection sets `data` and the links of `_layers` and `revisions`
+//! aside as `data.<run>.aside` and `link.<run>.aside` beside them. Distribution
+//! looks for `data` and `link` only.
+//!
 //! None of our files may lie in `repositories/<name>/` itself: Distribution's
 //! walk ends at a file whose name begins with `_`, and would not see what
 //! comes after it.
@@ -27,6 +31,8 @@ use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use registry_spec::types::{Algorithm, Digest, RepositoryName, Tag, UploadId};
+
+use crate::collect::Unit;
 
 /// The directories in the tree.
 pub(super) const BLOBS: &str = "blobs";
@@ -97,6 +103,15 @@ impl Layout {
         let mut path = self.blob(digest);
         path.push(DATA);
         path
+    }
+
+    /// Where a unit is unless it is set aside.
+    pub(super) fn place(&self, unit: Unit<'_>) -> PathBuf {
+        match unit {
+            Unit::Manifest(name, digest) => link_in(self.revision(name, &digest)),
+            Unit::Layer(name, digest) => link_in(self.layer(name, &digest)),
+            Unit::Blob(digest) => self.blob_data(&digest),
+        }
     }
 
     pub(super) fn repositories(&self) -> PathBuf {
@@ -245,6 +260,13 @@ pub(super) fn put_aside_name(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", UploadId::random()));
     path.with_file_name(name)
+}
+
+/// Where a collection sets aside what is at `place`.
+pub(super) fn aside(place: &Path, run: &UploadId) -> PathBuf {
+    let mut name = place.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{run}{ASIDE_SUFFIX}"));
+    place.with_file_name(name)
 }
 
 /// Whether a file beside `place` is what was there, set aside.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `blobs/…/data` | bytes that nothing refers to |
 //! | `_manifests/revisions/…/link` | the manifest, by digest |
+//! | a look at all that it requires, see [`collect`] | the same |
 //! | the entry among its subject's referrers | the same, listed |
 //! | for each tag: `index/…/link`, then `current/link` | the tags so far |
 //!
@@ -31,10 +32,11 @@ use registry_spec::types::{Digest, Manifest, MediaType, Reference, RepositoryNam
 
 use super::cache::Held;
 use super::error::At;
-use super::space::Use;
+use super::shelf::done;
 use super::tree::Tree;
 use super::version::Version;
-use super::{atomic, layout};
+use super::{aside, layout};
+use crate::collect::{self, Shelf as _};
 use crate::limits::MAX_MANIFEST_LEN;
 
 impl Tree {
@@ -74,7 +76,7 @@ impl Tree {
         digest: &Digest,
     ) -> Result<Option<(MediaType, Bytes)>, StorageError> {
         let revision = self.layout.revision(name, digest);
-        let Some(content) = self.read_link_to_serve(&revision)? else {
+        let Some(content) = self.read_kept_link_to_serve(&revision)? else {
             return Ok(None);
         };
         let Some((file, len)) = self.open_manifest(&content)? else {
@@ -105,26 +107,11 @@ impl Tree {
     ) -> Result<(), StorageError> {
         // Asked again under the lock; here it saves writing what is refused.
         self.check(name, manifest.precondition.as_ref())?;
-        let data = self.layout.blob_data(&manifest.digest);
-        let taken = self
-            .space
-            .take(manifest.bytes.len() as u64, Use::Manifest)?;
-        atomic::write_unless_same(&data, &manifest.bytes)?;
-        drop(taken);
+        done(self.store_bytes(manifest))?;
 
         let _lock = self.lock(name)?;
         self.check(name, manifest.precondition.as_ref())?;
-        self.write_link(
-            &self.layout.revision(name, &manifest.digest),
-            &manifest.digest,
-        )?;
-        if let Some(subject) = &manifest.subject {
-            self.write_referrer(name, subject, &manifest.digest)?;
-        }
-        for tag in &manifest.tags {
-            self.move_tag(name, tag, &manifest.digest)?;
-        }
-        Ok(())
+        done(collect::push_manifest(self, name, manifest))
     }
 
     pub(super) fn delete_manifest(
@@ -134,13 +121,13 @@ impl Tree {
     ) -> Result<(), StorageError> {
         let revision = self.layout.revision(name, digest);
         // Before the lock, which would create an unknown repository.
-        self.read_link(&revision)?
+        self.read_kept_link(&revision)?
             .ok_or(StorageError::ManifestUnknown)?;
         let _lock = self.lock(name)?;
         for tag in self.tags_at(name, digest)? {
             self.remove_tag(name, &tag)?;
         }
-        match atomic::remove(&layout::link(&revision))? {
+        match aside::remove(&layout::link(&revision))? {
             true => Ok(()),
             false => Err(StorageError::ManifestUnknown),
         }
@@ -152,7 +139,7 @@ impl Tree {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<bool, StorageError> {
-        match self.read_link(&self.layout.revision(name, digest))? {
+        match self.read_kept_link(&self.layout.revision(name, digest))? {
             Some(content) => Ok(self.content_len(&content)?.is_some()),
             None => Ok(false),
         }
@@ -164,7 +151,7 @@ impl Tree {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<Vec<u8>>, StorageError> {
-        let Some(content) = self.read_link(&self.layout.revision(name, digest))? else {
+        let Some(content) = self.read_kept_link(&self.layout.revision(name, digest))? else {
             return Ok(None);
         };
         match self.open_manifest(&content)? {
@@ -202,7 +189,7 @@ impl Tree {
         precondition.check(current.as_ref())
     }
 
-    fn move_tag(
+    pub(super) fn move_tag(
         &self,
         name: &RepositoryName,
         tag: &Tag,
@@ -210,7 +197,7 @@ impl Tree {
     ) -> Result<(), StorageError> {
         self.write_link(&self.layout.tag_index(name, tag, digest), digest)?;
         let current = self.layout.tag_current(name, tag);
-        if !self.write_link(&current, digest)? {
+        if self.write_link(&current, digest)?.is_some() {
             self.touch_tag(&layout::link_in(current));
         }
         Ok(())

@@ -11,15 +11,18 @@
 //! | `space.rs` | room that pushes leave alone |
 //! | `atomic.rs`, `disk.rs` | writes that survive |
 //! | `cache.rs`, `version.rs` | what was read, while it is still true |
+//! | `collect.rs`, `aside.rs`, `shelf.rs`, `renew.rs` | garbage collection, and what writers do for it |
 //! | `tree.rs`, `entries.rs`, `open.rs`, `error.rs`, `places.rs` | what these share |
 //! | `prepare.rs` | the look at start |
 //! | [`verify`] | the look at everything, and what it repairs |
 
 mod append;
+mod aside;
 mod atomic;
 mod blob;
 mod buffers;
 mod cache;
+mod collect;
 mod content;
 mod coverage;
 mod disk;
@@ -34,7 +37,9 @@ mod places;
 mod prepare;
 mod purge;
 mod referrers;
+mod renew;
 mod repository;
+mod shelf;
 mod space;
 mod tag;
 mod tree;

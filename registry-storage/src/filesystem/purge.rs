@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs::{self, Metadata};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use registry_spec::storage::StorageError;
 
@@ -22,7 +22,18 @@ impl Tree {
         older_than: Duration,
         dry_run: bool,
     ) -> Result<PurgedUploads, StorageError> {
+        self.purge_uploads_at(SystemTime::now(), older_than, dry_run)
+    }
+
+    /// As `purge_uploads`, by another clock.
+    pub(super) fn purge_uploads_at(
+        &self,
+        now: SystemTime,
+        older_than: Duration,
+        dry_run: bool,
+    ) -> Result<PurgedUploads, StorageError> {
         let mut purge = Purge {
+            now,
             older_than,
             dry_run,
             purged: PurgedUploads::default(),
@@ -45,6 +56,7 @@ fn warn_of(path: &Path, result: Result<(), StorageError>) {
 }
 
 struct Purge {
+    now: SystemTime,
     older_than: Duration,
     dry_run: bool,
     purged: PurgedUploads,
@@ -117,7 +129,7 @@ impl Purge {
         metadata
             .modified()
             .ok()
-            .and_then(|modified| modified.elapsed().ok())
-            .is_some_and(|elapsed| elapsed > self.older_than)
+            .and_then(|modified| self.now.duration_since(modified).ok())
+            .is_some_and(|age| age > self.older_than)
     }
 }

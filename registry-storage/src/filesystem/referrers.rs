@@ -5,7 +5,7 @@
 //!
 //! | path in `_referrers/` | holds |
 //! |---|---|
-//! | `<subject>/<referrer>/link` | an entry, written before the referrer's first tag, never removed |
+//! | `<subject>/<referrer>/link` | an entry, written before the referrer's first tag |
 //! | `indexed` | how far the entries can be relied upon, see [`Coverage`] |
 //!
 //! A tree that Distribution has written, or writes in between, has referrers
@@ -15,7 +15,8 @@
 //!
 //! An entry outlives its manifest. It is not listed then, and it is right
 //! again when the manifest is pushed again, which Distribution may do without
-//! any sign of it in the directory above.
+//! any sign of it in the directory above. A garbage collection removes it, and
+//! `indexed` with it.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use registry_spec::storage::StorageError;
 use registry_spec::types::{Digest, RepositoryName};
 
-use super::atomic;
 use super::cache::{FileCache, Held};
 use super::error::At;
 use super::layout::{self, Layout};
 use super::open::open;
+use super::renew::Renewals;
 use super::space::{Reserve, Space};
 use super::version::Version;
+use super::{aside, atomic};
 use crate::limits::MAX_LINK_LEN;
 use crate::warned::Warned;
 
@@ -23,6 +24,7 @@ use crate::warned::Warned;
 pub(super) struct Tree {
     pub(super) layout: Layout,
     pub(super) cache: FileCache,
+    pub(super) renewals: Renewals,
     pub(super) space: Space,
     warned: Warned<PathBuf>,
 }
@@ -33,6 +35,7 @@ impl Tree {
             space: Space::new(root.clone(), reserve),
             layout: Layout::new(root),
             cache: FileCache::new(),
+            renewals: Renewals::default(),
             warned: Warned::default(),
         }
     }
@@ -89,17 +92,48 @@ impl Tree {
         }
     }
 
-    /// Writes the link in `dir`, durably; `false` when it was there already.
-    /// Distribution accepts no newline.
-    pub(super) fn write_link(&self, dir: &Path, digest: &Digest) -> Result<bool, StorageError> {
+    /// As `read_link`, of a layer or revision, which may be set aside.
+    pub(super) fn read_kept_link(&self, dir: &Path) -> Result<Option<Digest>, StorageError> {
+        aside::look(&layout::link(dir), |path| {
+            match open(path).if_present("open", path)? {
+                Some(file) => self.link_in(file, path),
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// As `read_kept_link`, for what will soon be asked for again.
+    pub(super) fn read_kept_link_to_serve(
+        &self,
+        dir: &Path,
+    ) -> Result<Option<Digest>, StorageError> {
+        match self.read_link_to_serve(dir)? {
+            Some(digest) => Ok(Some(digest)),
+            None => self.read_kept_link(dir),
+        }
+    }
+
+    /// Writes the link in `dir`, durably; what there was, if it was that
+    /// already. Distribution accepts no newline.
+    pub(super) fn write_link(
+        &self,
+        dir: &Path,
+        digest: &Digest,
+    ) -> Result<Option<fs::Metadata>, StorageError> {
         atomic::write_unless_same(&layout::link(dir), digest.to_string().as_bytes())
     }
 
     /// The length of some content, if its bytes are there.
     pub(super) fn content_len(&self, digest: &Digest) -> Result<Option<u64>, StorageError> {
-        let path = self.layout.blob_data(digest);
-        let metadata = fs::metadata(&path).if_present("read", &path)?;
-        Ok(metadata.and_then(|metadata| self.present_len(digest, &path, &metadata)))
+        aside::look(&self.layout.blob_data(digest), |path| {
+            self.len_at(digest, path)
+        })
+    }
+
+    /// The same, of content that nobody has set aside.
+    pub(super) fn len_at(&self, digest: &Digest, path: &Path) -> Result<Option<u64>, StorageError> {
+        let metadata = fs::metadata(path).if_present("read", path)?;
+        Ok(metadata.and_then(|metadata| self.present_len(digest, path, &metadata)))
     }
 
     /// Opens some content, if its bytes are there; with its length.
@@ -107,14 +141,15 @@ impl Tree {
         &self,
         digest: &Digest,
     ) -> Result<Option<(File, u64)>, StorageError> {
-        let path = self.layout.blob_data(digest);
-        let Some(file) = open(&path).if_present("open", &path)? else {
-            return Ok(None);
-        };
-        let metadata = file.metadata().at("read", &path)?;
-        Ok(self
-            .present_len(digest, &path, &metadata)
-            .map(|len| (file, len)))
+        aside::look(&self.layout.blob_data(digest), |path| {
+            let Some(file) = open(path).if_present("open", path)? else {
+                return Ok(None);
+            };
+            let metadata = file.metadata().at("read", path)?;
+            Ok(self
+                .present_len(digest, path, &metadata)
+                .map(|len| (file, len)))
+        })
     }
 
     fn present_len(&self, digest: &Digest, path: &Path, metadata: &fs::Metadata) -> Option<u64> {

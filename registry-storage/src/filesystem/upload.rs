@@ -125,11 +125,15 @@ impl Tree {
         self.space.check(1, Use::Blob)?;
         let id = UploadId::random();
         let uploads = self.layout.uploads(name);
-        // Durably: what is pushed later lies below some of these.
-        atomic::create_dirs(&uploads).at("create", &uploads)?;
         let dir = self.layout.upload(name, &id);
         let started_at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        fs::create_dir(&dir).at("create", &dir)?;
+        // A garbage collection may remove them as long as they are empty.
+        atomic::retry(|| {
+            // Durably: what is pushed later lies below some of these.
+            atomic::create_dirs(&uploads)?;
+            fs::create_dir(&dir)
+        })
+        .at("create", &dir)?;
         let files = [
             (layout::upload_started_at(&dir), started_at.into_bytes()),
             (

@@ -28,6 +28,9 @@ pub(super) struct Version {
     inode: u64,
     len: u64,
     changed: (i64, i64),
+    /// In seconds. Tells nothing that `changed` does not, but for how old it
+    /// is to a garbage collection.
+    modified: i64,
 }
 
 impl Version {
@@ -37,6 +40,7 @@ impl Version {
             inode: metadata.ino(),
             len: metadata.len(),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
+            modified: metadata.mtime(),
         }
     }
 
@@ -77,6 +81,10 @@ impl Version {
 
     pub(super) fn len(&self) -> u64 {
         self.len
+    }
+
+    pub(super) fn modified(&self) -> i64 {
+        self.modified
     }
 
     /// A clock that was set back makes files of the future, which are not settled.
@@ -180,6 +188,7 @@ mod tests {
             inode: 1,
             len: 1,
             changed: (seconds, 500_000_000),
+            modified: seconds,
         };
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
         for (seconds, settled) in [

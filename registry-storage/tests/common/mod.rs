@@ -1,5 +1,7 @@
 //! A tree, seen from both sides: through the storage, and as files.
 
+pub(crate) mod collecting;
+
 use std::fs;
 use std::path::PathBuf;
 
