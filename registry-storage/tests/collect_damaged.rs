@@ -237,7 +237,7 @@ async fn what_is_no_registry_is_refused_before_anything_is_deleted() {
             }
             fs::rename(&beside, &path).expect("moved");
             use std::os::unix::fs::PermissionsExt as _;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0)).expect("set");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("set");
         } else {
             symlink(path.file_name().expect("a name"), &path).expect("a circle");
         }

@@ -9,10 +9,11 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::commands::{cert, doctor, init, policy, retention, trust, user, verify};
+use crate::commands::{
+    cert, doctor, garbage_collect, init, policy, retention, trust, user, verify,
+};
 use crate::config::Search;
 
 /// What is to be done.
@@ -21,7 +22,8 @@ pub(crate) enum Action {
     Serve(Place),
     Config(Place),
     Check(Place),
-    GarbageCollect,
+    /// Remove what nothing needs.
+    GarbageCollect(Place, garbage_collect::Arguments),
     /// Tell whether all that is kept is whole, and mend it if asked to.
     Verify(Place, verify::Arguments),
     /// With its own arguments.
@@ -76,8 +78,8 @@ enum Command {
     Config(File),
     /// Look for what is wrong with the configuration and the storage.
     Check(File),
-    /// Not there yet: tells so and touches nothing.
-    GarbageCollect(GarbageCollect),
+    /// Remove what no image needs any more, beside a running registry.
+    GarbageCollect(garbage_collect::Arguments),
     /// Tell whether all that is kept is whole, and mend what can be mended.
     Verify(verify::Arguments),
     /// Print a line for a file of users and passwords, as Apache's does.
@@ -106,25 +108,6 @@ struct File {
     /// called `registry`, else /etc/distribution/config.yml, else
     /// /etc/docker/registry/config.yml; else none].
     config: Option<PathBuf>,
-}
-
-/// distribution's arguments; `-m` and `--delete-untagged=true` are the same.
-#[derive(Args, Debug)]
-struct GarbageCollect {
-    /// Configuration file, as registry:2 reads it.
-    config: Option<PathBuf>,
-    /// Only tell what would be removed.
-    #[arg(short, long, num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
-    dry_run: Option<bool>,
-    /// Remove manifests that have no tag.
-    #[arg(short = 'm', long, num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
-    delete_untagged: Option<bool>,
-    /// Tell less.
-    #[arg(short, long, num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
-    quiet: Option<bool>,
 }
 
 #[derive(Args, Debug)]
@@ -174,7 +157,10 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Action, clap::Error> {
         Some(Command::Serve(file)) => Action::Serve(place(file, Search::WellKnown)),
         Some(Command::Config(file)) => Action::Config(place(file, bare)),
         Some(Command::Check(file)) => Action::Check(place(file, bare)),
-        Some(Command::GarbageCollect(_)) => Action::GarbageCollect,
+        Some(Command::GarbageCollect(mut arguments)) => {
+            let config = arguments.config.take();
+            Action::GarbageCollect(place(File { config }, bare), arguments)
+        }
         Some(Command::Verify(mut arguments)) => {
             let config = arguments.config.take();
             Action::Verify(place(File { config }, bare), arguments)
@@ -269,7 +255,7 @@ mod tests {
                 .copied()
                 .collect();
             let action = parsed(&arguments).expect("valid");
-            assert_eq!(action, Action::GarbageCollect, "{flags:?}");
+            assert!(matches!(action, Action::GarbageCollect(..)), "{flags:?}");
         }
         assert!(parsed(&["registry", "garbage-collect", "--all"]).is_err());
     }
@@ -317,6 +303,7 @@ mod tests {
             (&["user", "add"], "first line of standard input"),
             (&["verify"], "Nothing is changed without --repair"),
             (&["verify"], "Exit code 0: all is whole"),
+            (&["garbage-collect"], "The registry may go on serving"),
         ] {
             let start = ["pi-registry"].iter().chain(command).copied();
             let error = parsed(&start.chain(["--help"]).collect::<Vec<_>>());

@@ -56,7 +56,9 @@ pub fn run() -> ExitCode {
         }),
         Action::Config(place) => commands::config::run(&place),
         Action::Check(place) => commands::check::run(&place),
-        Action::GarbageCollect => commands::garbage_collect::run(),
+        Action::GarbageCollect(place, arguments) => {
+            commands::garbage_collect::run(&place, &arguments)
+        }
         Action::Verify(place, arguments) => commands::verify::run(&place, &arguments),
         Action::Htpasswd(arguments) => commands::htpasswd::run(&arguments),
         Action::User(arguments) => commands::user::run(&arguments),
@@ -137,6 +139,7 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
         .as_ref()
         .and_then(|d| d.metrics_path.clone());
     let metrics = metrics_path.map(|path| (path, Metrics::new()));
+    let gc_metrics = metrics.as_ref().map(|(_, metrics)| metrics.gc().clone());
     let tags = CurrentTagRules::new(config);
     let auth = auth.with_tags(&tags);
     let storage: Arc<dyn Storage> = match &metrics {
@@ -159,7 +162,8 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
     let tls = certificates.as_ref().map(Certificates::served);
     let mut upkeep = JoinSet::new();
     upkeep.spawn(tags.retain(backend.storage()));
-    upkeep.spawn(backend.purge_uploads());
+    upkeep.spawn(backend.clone().purge_uploads());
+    upkeep.spawn(backend.collect_garbage(gc_metrics));
     upkeep.spawn(auth.follow_changes());
     if let Some(certificates) = certificates {
         upkeep.spawn(certificates.watch());

@@ -379,36 +379,6 @@ fn called_registry_it_serves_as_distribution_does() {
 }
 
 #[test]
-fn garbage_collect_says_so_and_touches_nothing() {
-    let dir = tempfile::tempdir().expect("temporary directory");
-    let registry = link(dir.path(), "registry");
-    fs::write(
-        dir.path().join("c.yml"),
-        "storage: {filesystem: {rootdirectory: data}}",
-    )
-    .expect("written");
-    for flags in [
-        &[] as &[_],
-        &["--delete-untagged=true"],
-        &["-d", "-m", "-q"],
-    ] {
-        let (code, out, log) = output(
-            command_of(&registry, dir.path())
-                .arg("garbage-collect")
-                .args(flags)
-                .arg("c.yml"),
-        );
-        assert_eq!((code, out.as_str()), (Some(2), ""));
-        assert!(
-            log.starts_with("pi-registry: garbage-collect is not supported yet"),
-            "{log}"
-        );
-        assert_eq!(log.lines().count(), 1, "{log}");
-    }
-    assert!(!dir.path().join("data").exists());
-}
-
-#[test]
 fn called_htpasswd_it_prints_a_user() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let htpasswd = link(dir.path(), "htpasswd");

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `file_system.rs` | a directory |
 //! | `object.rs`, `s3.rs`, `azure.rs`, `gcs.rs` | object stores |
+//! | `garbage.rs` | garbage collection, from time to time |
 //! | `client.rs`, `trust.rs` | how their servers are spoken to, and which are believed |
 //! | `explain.rs` | what they say when they fail, in words for people |
 
@@ -14,6 +15,7 @@ mod client;
 #[cfg(feature = "object-store")]
 mod explain;
 mod file_system;
+mod garbage;
 #[cfg(feature = "gcs")]
 mod gcs;
 #[cfg(feature = "object-store")]
@@ -31,13 +33,18 @@ use registry_spec::Storage;
 use registry_spec::storage::StorageError;
 use registry_storage::{FileSystem, PurgedUploads};
 
-use crate::config::{self, Driver, Purge};
+use crate::config::{self, Driver, Gc, Purge};
 use crate::logging::chain;
 
 #[cfg(feature = "object-store")]
 pub(crate) use object::ObjectBackend;
 #[cfg(feature = "object-store")]
 pub use object::Place;
+
+/// The time before the first upkeep. A start is when clients come back and the
+/// disk is busy. A board without a battery for its clock has the right time by
+/// then, too.
+const FIRST: Duration = Duration::from_secs(300);
 
 /// The storage cannot be used. Prints as one line: the key, what is wrong, and
 /// what to do.
@@ -62,6 +69,7 @@ pub struct Backend {
     kind: Kind,
     driver: &'static str,
     purge: Option<Purge>,
+    gc: Option<Gc>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,6 +104,7 @@ impl Backend {
             kind,
             driver: storage.driver.name(),
             purge: storage.purge.filter(|_| !storage.read_only),
+            gc: Some(storage.gc).filter(|gc| gc.enabled && !storage.read_only),
         })
     }
 
@@ -140,9 +149,6 @@ impl Backend {
     /// Removes uploads that nobody finished, again and again, or only tells of
     /// them. Never returns, unless the configuration switches it off.
     pub async fn purge_uploads(self) {
-        /// A start is when clients come back and the disk is busy. A board
-        /// without a battery for its clock has the right time by then, too.
-        const FIRST: Duration = Duration::from_secs(300);
         let Some(purge) = self.purge else {
             return;
         };
@@ -203,6 +209,7 @@ mod tests {
             redirect: false,
             deletes: true,
             purge: None,
+            gc: Gc::default(),
             read_only: false,
         }
     }

@@ -1,5 +1,6 @@
 //! What the program does besides serving.
 
+mod amounts;
 pub(crate) mod cert;
 pub(crate) mod check;
 pub(crate) mod config;
@@ -9,6 +10,7 @@ pub(crate) mod htpasswd;
 pub(crate) mod init;
 mod password;
 pub(crate) mod policy;
+mod progress;
 mod remote;
 mod report;
 pub(crate) mod retention;

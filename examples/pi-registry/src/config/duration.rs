@@ -18,7 +18,7 @@ const UNITS: &[(&str, u128)] = &[
 ///
 /// A bare number is refused, save for `0`: distribution reads `30` as 30
 /// nanoseconds, which nobody means.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
         return Some(Duration::ZERO);

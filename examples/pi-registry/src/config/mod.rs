@@ -46,6 +46,7 @@ pub use self::auth::{Auth, CertificateUser, Htpasswd, Jwks, PolicyFile, Token, T
 pub use self::http::{Debug, Http};
 pub use self::log::{Log, LogFormat};
 pub use document::Document;
+pub(crate) use duration::parse as parse_duration;
 pub use error::ConfigError;
 pub use health::{Check, FileCheck, Health, HttpCheck, TcpCheck};
 pub use limits::Limits;
@@ -61,7 +62,7 @@ pub use storage::{AccessKey, Encryption, S3};
 pub use storage::{Azure, AzureCredentials};
 #[cfg(feature = "object-store")]
 pub use storage::{Client, ObjectStore};
-pub use storage::{Driver, Purge, Storage};
+pub use storage::{Driver, Gc, Purge, Storage};
 #[cfg(feature = "gcs")]
 pub use storage::{Gcs, GcsCredentials};
 pub use tags::TagRules;

@@ -21,6 +21,7 @@ storage:
   maintenance:
     uploadpurging: {enabled: true, age: 168h, interval: 24h, dryrun: false}
     readonly: {enabled: false}
+    gc: {enabled: false, interval: 24h, grace: 24h, deleteuntagged: false}
 http:
   addr: ':5000'
   net: tcp

@@ -8,6 +8,9 @@
 //! | `registry_http_request_size_bytes` | handler | bytes of the body that were read |
 //! | `registry_http_response_size_bytes` | handler | bytes of the body that were sent |
 //! | `registry_storage_action_seconds` | driver, action | calls of the storage |
+//! | `pi_registry_gc_runs_total` | result | garbage collections of the server: success, problems, failure |
+//! | `pi_registry_gc_freed_bytes_total` | | what they freed |
+//! | `pi_registry_gc_duration_seconds` | | how long the last one took |
 //! | `process_*` | | memory, files, processor time, start |
 //! | `pi_registry_build_info` | version | always 1 |
 //!
@@ -16,6 +19,7 @@
 //! the access log. No label takes a value from a client: there is no name, no
 //! tag, and a method that HTTP does not know is `other`.
 
+mod garbage;
 mod handler;
 mod http;
 mod process;
@@ -31,6 +35,7 @@ use prometheus_client::registry::Registry;
 use registry_spec::Storage;
 
 pub use self::http::{Counted, Entry, HttpMetrics, Measured};
+pub use garbage::GcMetrics;
 pub use storage::MeasuredStorage;
 
 use storage::StorageMetrics;
@@ -41,6 +46,7 @@ pub struct Metrics {
     registry: Arc<Registry>,
     http: HttpMetrics,
     storage: StorageMetrics,
+    gc: GcMetrics,
 }
 
 impl fmt::Debug for Metrics {
@@ -61,6 +67,7 @@ impl Metrics {
         let mut registry = Registry::default();
         let http = HttpMetrics::register(&mut registry);
         let storage = StorageMetrics::register(&mut registry);
+        let gc = GcMetrics::register(&mut registry);
         let build = Family::<Build, Gauge>::default();
         let version = env!("CARGO_PKG_VERSION");
         build.get_or_create(&Build { version }).set(1);
@@ -71,6 +78,7 @@ impl Metrics {
             registry: Arc::new(registry),
             http,
             storage,
+            gc,
         }
     }
 
@@ -78,6 +86,12 @@ impl Metrics {
     #[must_use]
     pub const fn http(&self) -> &HttpMetrics {
         &self.http
+    }
+
+    /// What counts garbage collections.
+    #[must_use]
+    pub const fn gc(&self) -> &GcMetrics {
+        &self.gc
     }
 
     /// The storage of a driver, with its calls measured.

@@ -209,6 +209,9 @@ impl World {
     }
 }
 
+/// What was listed, by kind and number.
+type Looks = HashMap<(&'static str, usize), Vec<Digest>>;
+
 /// What one task has of the world.
 #[derive(Clone, Debug)]
 pub(super) struct Handle {
@@ -217,7 +220,7 @@ pub(super) struct Handle {
     seen: Arc<Mutex<u64>>,
     run: usize,
     breakage: Breakage,
-    first_looks: Arc<Mutex<HashMap<(&'static str, usize), Vec<Digest>>>>,
+    first_looks: Arc<Mutex<Looks>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

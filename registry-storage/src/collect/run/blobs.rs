@@ -36,7 +36,7 @@ impl<S: Steps> Run<'_, S> {
             return Ok(());
         }
         aside.sort_unstable();
-        let linked = match self.linked_since(&aside).await {
+        let linked = match linked_since(self.steps, &aside).await {
             Ok(linked) => linked,
             Err(error) => {
                 self.put_all_back(&aside).await;
@@ -79,39 +79,39 @@ impl<S: Steps> Run<'_, S> {
             }
         }
     }
+}
 
-    /// Which of these blobs have a link now; ascending.
-    async fn linked_since(&self, aside: &[Digest]) -> Result<Vec<Digest>, StorageError> {
-        let repositories = self.steps.repositories().await?;
-        if let Some(error) = repositories.hidden.into_iter().next() {
-            return Err(error);
-        }
-        let mut linked = Vec::new();
-        for name in &repositories.names {
-            let layers = self.steps.layers(name).await?;
-            let manifests = self.steps.manifests(name).await?;
-            let layers = layers.into_iter().map(|digest| Unit::Layer(name, digest));
-            let manifests = manifests
-                .into_iter()
-                .map(|digest| Unit::Manifest(name, digest));
-            for unit in layers.chain(manifests) {
-                let (Unit::Layer(_, digest) | Unit::Manifest(_, digest)) = unit else {
-                    continue;
-                };
-                let is_ours = aside.binary_search(&digest).is_ok();
-                // Another digest's content may be one of these.
-                if !is_ours && digest.algorithm() == Algorithm::Sha256 {
-                    continue;
-                }
-                match self.steps.look(unit).await {
-                    Ok(Some(found)) => linked.extend([digest, found.content]),
-                    Ok(None) => {}
-                    Err(_) if digest.algorithm() == Algorithm::Sha256 => linked.push(digest),
-                    Err(error) => return Err(error),
-                }
+/// Which of these blobs have a link now; ascending.
+async fn linked_since(steps: &impl Steps, aside: &[Digest]) -> Result<Vec<Digest>, StorageError> {
+    let repositories = steps.repositories().await?;
+    if let Some(error) = repositories.hidden.into_iter().next() {
+        return Err(error);
+    }
+    let mut linked = Vec::new();
+    for name in &repositories.names {
+        let layers = steps.layers(name).await?;
+        let manifests = steps.manifests(name).await?;
+        let layers = layers.into_iter().map(|digest| Unit::Layer(name, digest));
+        let manifests = manifests
+            .into_iter()
+            .map(|digest| Unit::Manifest(name, digest));
+        for unit in layers.chain(manifests) {
+            let (Unit::Layer(_, digest) | Unit::Manifest(_, digest)) = unit else {
+                continue;
+            };
+            let is_ours = aside.binary_search(&digest).is_ok();
+            // Another digest's content may be one of these.
+            if !is_ours && digest.algorithm() == Algorithm::Sha256 {
+                continue;
+            }
+            match steps.look(unit).await {
+                Ok(Some(found)) => linked.extend([digest, found.content]),
+                Ok(None) => {}
+                Err(_) if digest.algorithm() == Algorithm::Sha256 => linked.push(digest),
+                Err(error) => return Err(error),
             }
         }
-        linked.sort_unstable();
-        Ok(linked)
     }
+    linked.sort_unstable();
+    Ok(linked)
 }

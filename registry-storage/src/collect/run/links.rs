@@ -79,7 +79,7 @@ impl<S: Steps> Run<'_, S> {
                 self.put_back(unit).await;
                 continue;
             }
-            let subject = self.subject(marked, &digest).await;
+            let subject = subject(self.steps, marked, &digest).await;
             match self.delete(unit, Reason::Untagged).await {
                 true => {
                     deleted.push((digest, subject));
@@ -95,11 +95,6 @@ impl<S: Steps> Run<'_, S> {
             manifest.is_aside = false;
         }
         again
-    }
-
-    async fn subject(&self, marked: &Marked, digest: &Digest) -> Option<Digest> {
-        let content = marked.content(marked.find(digest)?);
-        self.steps.references(&content).await.ok()?.subject
     }
 
     /// The second row: layer links that no manifest uses.
@@ -176,4 +171,9 @@ impl<S: Steps> Run<'_, S> {
         }
         Ok(())
     }
+}
+
+async fn subject(steps: &impl Steps, marked: &Marked, digest: &Digest) -> Option<Digest> {
+    let content = marked.content(marked.find(digest)?);
+    steps.references(&content).await.ok()?.subject
 }

@@ -90,9 +90,11 @@ fn push_image(tree: &Tree, text: &str, tag: Option<&str>) -> Digest {
 }
 
 fn collect(tree: &Tree) -> Report {
-    let mut options = CollectOptions::default();
-    options.grace = Duration::ZERO;
-    options.delete_untagged = true;
+    let options = CollectOptions {
+        grace: Duration::ZERO,
+        delete_untagged: true,
+        ..CollectOptions::default()
+    };
     tree.collect(&options, &mut |_| {}, &false.into())
         .unwrap_or_else(|_| Report::default())
 }

@@ -43,6 +43,12 @@ storage:
   # Clients may delete manifests and tags.
   delete:
     enabled: true
+  maintenance:
+    # Once a day the space is freed of what no image uses any more. Images
+    # without a tag stay, since somebody may pull them by digest; with
+    # deleteuntagged: true they go as well.
+    gc:
+      enabled: true
 
 http:
   # This port of every address of the machine.

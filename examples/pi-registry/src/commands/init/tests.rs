@@ -91,7 +91,7 @@ fn everything_is_made_and_a_registry_starts_with_it() {
     let config = Config::load(Some(&dir.join("config.yml")), []).expect("a configuration");
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert_eq!(config.storage.driver.directory(), Some(&*dir.join("data")));
-    assert!(config.storage.deletes);
+    assert!(config.storage.deletes && config.storage.gc.enabled);
     let tls = config.http.tls.as_ref().expect("TLS");
     assert_eq!(
         tls.publish_ca.as_deref(),

@@ -6,7 +6,6 @@
 //! | 1 | something is not: it needs a repair, a push, or a person |
 //! | 2 | it could not be told: a wrong configuration or command line, a directory that is no registry's or cannot be used |
 
-mod progress;
 mod report;
 
 use std::io::ErrorKind;
@@ -14,16 +13,20 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use registry_storage::FileSystem;
-use registry_storage::filesystem::verify::{Verifier, VerifyError, VerifyOptions, VerifyReport};
+use registry_storage::filesystem::verify::{
+    Phase, Progress, Verifier, VerifyError, VerifyOptions, VerifyReport,
+};
 
+use super::amounts::{count, size};
+use super::progress::Shown;
 use super::{complain, print};
 use crate::cli::Place;
 use crate::config::Document;
 use crate::logging::chain;
-use progress::Shown;
 
 #[derive(Args, Debug, PartialEq, Eq)]
 #[command(after_help = "\
@@ -104,7 +107,7 @@ impl Arguments {
         options.sparse = !config.validation;
         let mut shown = Shown::new(self.json);
         let found = Verifier::new(&FileSystem::new(root), options).run(|progress| {
-            shown.tell(progress);
+            shown.tell(progress.blobs_done, |elapsed| line(progress, elapsed));
             ControlFlow::Continue(())
         });
         shown.clear();
@@ -148,27 +151,22 @@ fn rate(text: &str) -> Result<NonZeroU64, &'static str> {
     bytes.ok_or(EXPECTED)
 }
 
-/// Bytes for people.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
+fn line(progress: &Progress, elapsed: Duration) -> String {
+    let per_second = progress.bytes as f64 / elapsed.as_secs_f64().max(0.1);
+    let mut line = match progress.phase {
+        Phase::Blobs => format!("{:3.0} % of the blobs", progress.blobs_done * 100.0),
+        _ => count(progress.repositories, "repository", "repositories"),
+    };
+    line += &format!(
+        ", {}, {} at {}/s",
+        count(progress.blobs, "blob", "blobs"),
+        size(progress.bytes),
+        size(per_second as u64)
+    );
+    if progress.problems > 0 {
+        line += &format!(", {}", count(progress.problems, "problem", "problems"));
     }
-    let mut value = bytes as f64;
-    let mut unit = "";
-    for next in UNITS {
-        if value < 1024.0 {
-            break;
-        }
-        value /= 1024.0;
-        unit = next;
-    }
-    format!("{value:.1} {unit}")
-}
-
-/// Some things, with their number.
-fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
+    line
 }
 
 #[cfg(test)]
@@ -197,19 +195,6 @@ mod tests {
             "é",
         ] {
             assert!(rate(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn sizes_are_short() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (3 << 29, "1.5 GiB"),
-            (u64::MAX, "16384.0 PiB"),
-        ] {
-            assert_eq!(size(bytes), text);
         }
     }
 }

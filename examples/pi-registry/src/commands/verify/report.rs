@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use registry_storage::filesystem::verify::{Hurt, Problem, Remedy, Repair, VerifyReport};
 use serde_json::{Value, json};
 
-use super::{count, size};
+use super::super::amounts::{count, size};
 
 /// How many tags of a problem are printed; a program gets all.
 const TAGS: usize = 10;

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "azure")]
 mod azure;
+mod gc;
 #[cfg(feature = "gcs")]
 mod gcs;
 mod reserve;
@@ -21,6 +22,7 @@ use super::{read, schema};
 
 #[cfg(feature = "azure")]
 pub use azure::{Azure, AzureCredentials};
+pub use gc::Gc;
 #[cfg(feature = "gcs")]
 pub use gcs::{Gcs, GcsCredentials};
 #[cfg(feature = "s3")]
@@ -48,6 +50,8 @@ pub struct Storage {
     pub deletes: bool,
     /// `storage.maintenance.uploadpurging`; `None` when switched off.
     pub purge: Option<Purge>,
+    /// `storage.maintenance.gc`.
+    pub gc: Gc,
     /// `storage.maintenance.readonly.enabled`: whether everything but pulls is
     /// refused. Default: no.
     pub read_only: bool,
@@ -114,6 +118,7 @@ impl Storage {
             ));
         }
         Ok(Self {
+            gc: Gc::read(root, &driver)?,
             driver,
             reserve: reserve::read(root)?,
             redirect,

@@ -4,17 +4,13 @@
 use std::io::{self, IsTerminal as _, Stderr, Write as _};
 use std::time::{Duration, Instant};
 
-use registry_storage::filesystem::verify::{Phase, Progress};
-
-use super::{count, size};
-
 /// How long a log hears nothing.
 const SILENCE: Duration = Duration::from_secs(30);
 /// The characters of the bar.
 const WIDTH: usize = 20;
 
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(crate) struct Shown {
     stderr: Stderr,
     way: Way,
     began: Instant,
@@ -30,7 +26,7 @@ enum Way {
 }
 
 impl Shown {
-    pub(super) fn new(for_program: bool) -> Self {
+    pub(crate) fn new(for_program: bool) -> Self {
         let stderr = io::stderr();
         let way = match (stderr.is_terminal(), for_program) {
             (true, _) => Way::Bar,
@@ -46,15 +42,17 @@ impl Shown {
         }
     }
 
-    pub(super) fn tell(&mut self, progress: &Progress) {
-        let line = line(progress, self.began.elapsed());
+    /// Which part is done, from 0 to 1, and a line about it, which is made
+    /// with the time that it took.
+    pub(crate) fn tell(&mut self, done: f64, line: impl FnOnce(Duration) -> String) {
+        let elapsed = self.began.elapsed();
         let written = match self.way {
             // Back to the beginning of the line, and what was there away.
-            Way::Bar => write!(self.stderr, "\r\x1b[K{} {line}", bar(progress.blobs_done))
+            Way::Bar => write!(self.stderr, "\r\x1b[K{} {}", bar(done), line(elapsed))
                 .and_then(|()| self.stderr.flush()),
             Way::Lines if self.told.elapsed() >= SILENCE => {
                 self.told = Instant::now();
-                writeln!(self.stderr, "pi-registry: {line}")
+                writeln!(self.stderr, "pi-registry: {}", line(elapsed))
             }
             Way::Lines | Way::Nothing => Ok(()),
         };
@@ -64,7 +62,7 @@ impl Shown {
     }
 
     /// Makes room for the report.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         if self.way == Way::Bar {
             let _ = write!(self.stderr, "\r\x1b[K");
         }
@@ -75,24 +73,6 @@ fn bar(done: f64) -> String {
     // From 0 to 1, so that neither sign nor size is lost.
     let full = ((done.clamp(0.0, 1.0) * WIDTH as f64) as usize).min(WIDTH);
     format!("[{}{}]", "#".repeat(full), " ".repeat(WIDTH - full))
-}
-
-fn line(progress: &Progress, elapsed: Duration) -> String {
-    let per_second = progress.bytes as f64 / elapsed.as_secs_f64().max(0.1);
-    let mut line = match progress.phase {
-        Phase::Blobs => format!("{:3.0} % of the blobs", progress.blobs_done * 100.0),
-        _ => count(progress.repositories, "repository", "repositories"),
-    };
-    line += &format!(
-        ", {}, {} at {}/s",
-        count(progress.blobs, "blob", "blobs"),
-        size(progress.bytes),
-        size(per_second as u64)
-    );
-    if progress.problems > 0 {
-        line += &format!(", {}", count(progress.problems, "problem", "problems"));
-    }
-    line
 }
 
 #[cfg(test)]

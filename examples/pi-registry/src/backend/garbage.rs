@@ -1,0 +1,122 @@
+//! Garbage collection in the server.
+
+use std::time::Instant;
+
+use registry_storage::FileSystem;
+use registry_storage::collect::{CollectOptions, Event, Report};
+
+use super::{Backend, FIRST, Kind};
+use crate::config::Gc;
+use crate::logging::chain;
+use crate::metrics::GcMetrics;
+
+impl Backend {
+    /// Removes what no image needs, again and again. Never returns, unless the
+    /// configuration does not ask for it.
+    pub async fn collect_garbage(self, metrics: Option<GcMetrics>) {
+        let Some(gc) = self.gc else {
+            return;
+        };
+        let files = match self.kind {
+            Kind::Files(files) => files,
+            // Refused with the configuration.
+            #[cfg(feature = "object-store")]
+            Kind::Objects(_) => return,
+        };
+        tokio::time::sleep(FIRST).await;
+        loop {
+            let began = Instant::now();
+            let report = collect(&files, &gc).await;
+            if let Some(metrics) = &metrics {
+                metrics.ran(report.as_ref(), began.elapsed());
+            }
+            tokio::time::sleep(gc.interval).await;
+        }
+    }
+}
+
+/// `None` when it failed, which the log tells.
+async fn collect(files: &FileSystem, gc: &Gc) -> Option<Report> {
+    let mut options = CollectOptions::default();
+    options.grace = gc.grace;
+    options.delete_untagged = gc.delete_untagged;
+    let listener = |event: Event<'_>| {
+        if let Event::Problem(problem) = event {
+            tracing::warn!(
+                repository = problem.repository.as_ref().map(|name| name.as_str()),
+                kept = ?problem.consequence,
+                error = chain(&problem.error),
+                "not collected as garbage, since it cannot be read"
+            );
+        }
+    };
+    match files.collect(options, listener).await {
+        Ok(report) => {
+            tracing::info!(
+                manifests = report.manifests_removed,
+                blobs = report.blobs_removed.count,
+                bytes = report.blobs_removed.bytes,
+                repositories = report.repositories_removed,
+                problems = report.problem_count,
+                "garbage collected"
+            );
+            Some(report)
+        }
+        Err(error) => {
+            tracing::error!(error = chain(&error), "cannot collect garbage");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::config::{self, Driver};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn what_nobody_needs_is_gone_after_a_while_where_it_is_asked_for() {
+        for enabled in [true, false] {
+            let dir = tempfile::tempdir().expect("temporary directory");
+            let storage = config::Storage {
+                driver: Driver::FileSystem(dir.path().to_owned()),
+                redirect: false,
+                deletes: true,
+                purge: None,
+                reserve: registry_storage::filesystem::Reserve::default(),
+                gc: Gc {
+                    enabled,
+                    grace: HOUR,
+                    ..Gc::default()
+                },
+                read_only: false,
+            };
+            let backend = Backend::open(&storage).await.expect("usable");
+            let tree = dir.path().join("docker/registry/v2");
+            fs::create_dir_all(tree.join("repositories")).expect("made");
+            let blob = tree.join(format!("blobs/sha256/aa/{}", "a".repeat(64)));
+            fs::create_dir_all(&blob).expect("made");
+            let data = fs::File::create(blob.join("data")).expect("made");
+            let old = SystemTime::now() - 2 * HOUR;
+            data.set_modified(old).expect("aged");
+            let metrics = crate::metrics::Metrics::new();
+            tokio::time::pause();
+            let collecting = tokio::spawn(backend.collect_garbage(Some(metrics.gc().clone())));
+            tokio::time::sleep(2 * FIRST).await;
+            tokio::time::resume();
+            for _ in 0..100 {
+                if !blob.exists() || !enabled {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            assert_eq!(blob.exists(), !enabled);
+            collecting.abort();
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `storage.maintenance.gc`, our own: garbage collection in the server.
+
+use std::time::Duration;
+
+use super::super::error::ConfigError;
+use super::super::node::Node;
+use super::super::read;
+use super::Driver;
+
+/// How garbage is collected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Gc {
+    /// `enabled`: whether the server does it. Default: no. The command does it
+    /// in any case.
+    pub enabled: bool,
+    /// `interval`: the time between two runs. Default: 24 h.
+    pub interval: Duration,
+    /// `grace`: how long nobody must have pushed or asked for what goes.
+    /// Default: 24 h.
+    pub grace: Duration,
+    /// `deleteuntagged`: whether manifests go that no tag reaches. Default: no.
+    pub delete_untagged: bool,
+}
+
+impl Default for Gc {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            enabled: false,
+            interval: DAY,
+            grace: DAY,
+            delete_untagged: false,
+        }
+    }
+}
+
+impl Gc {
+    pub(super) fn read(root: &Node, driver: &Driver) -> Result<Self, ConfigError> {
+        let key = |name: &str| format!("storage.maintenance.gc.{name}");
+        let default = Self::default();
+        let enabled = read::boolean(root, &key("enabled"))?.unwrap_or(default.enabled);
+        if enabled
+            && driver.directory().is_none()
+            && let Some(node) = root.at(&key("enabled"))
+        {
+            let expected = format!("false with storage.{}, for the time being", driver.name());
+            return Err(ConfigError::value(&key("enabled"), node, &expected));
+        }
+        let duration = |name: &str, default: Duration| {
+            let key = key(name);
+            let value = read::duration(root, &key)?.unwrap_or(default);
+            match root.at(&key) {
+                // No rest, or no time for a push.
+                Some(node) if value < Duration::from_secs(60) => {
+                    Err(ConfigError::value(&key, node, "at least 1m"))
+                }
+                _ => Ok(value),
+            }
+        };
+        Ok(Self {
+            enabled,
+            interval: duration("interval", default.interval)?,
+            grace: duration("grace", default.grace)?,
+            delete_untagged: read::boolean(root, &key("deleteuntagged"))?
+                .unwrap_or(default.delete_untagged),
+        })
+    }
+}
