@@ -132,9 +132,12 @@ impl Protocols {
             // it is the keep-alive time too and must not be shorter than
             // `idle`.
             .header_read_timeout(options.timeouts.idle)
-            // Bounds a request's head, and the memory of a connection: hyper
-            // keeps one such buffer for each direction.
-            .max_buf_size(64 * KIB);
+            .max_header_size(64 * KIB)
+            // Bounds the memory of a connection: hyper keeps one such buffer
+            // for each direction, and makes it as large only while as much
+            // comes at once. Each read of an upload lets the sender go on, on
+            // this core, so a few large ones cost less than many.
+            .max_buf_size(256 * KIB);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())

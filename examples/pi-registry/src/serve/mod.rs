@@ -6,7 +6,8 @@
 //! | TLS handshake, from the connection on | 10 s | whoever stalls holds nothing up but itself |
 //! | idle connection, request head | 120 s | longer than proxies in front keep theirs |
 //! | silence in a body, either way | 5 min | a transfer may take hours, but must move |
-//! | HTTP/1 head and buffers | 64 KiB each way | memory per connection is a constant |
+//! | HTTP/1 head | 64 KiB | memory per connection is a constant |
+//! | HTTP/1 buffers | 256 KiB each way | memory per connection is a constant, and uploads take few reads |
 //! | HTTP/1 buffers after a response | 100 ms | thousands of idle connections take little memory |
 //! | HTTP/2 | 16 streams, 1 MiB window each, 4 MiB together, 64 KiB of headers | uploads at full speed within bounds |
 //! | connections | 8192, and half of the open files | so that nobody takes all memory or all files |

@@ -162,6 +162,19 @@ async fn a_connection_that_says_nothing_or_never_ends_its_head_is_closed() {
 }
 
 #[tokio::test]
+async fn a_head_has_a_size_limit_below_that_of_the_buffers() {
+    let running = start(SHORT, LONG).await;
+    for (length, expected) in [(60, "HTTP/1.1 200 "), (70, "HTTP/1.1 431 ")] {
+        let mut stream = running.connect().await;
+        let filler = "x".repeat(length * 1024);
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\nFiller: {filler}\r\n\r\n");
+        // The server may close before it has taken all.
+        let _ = stream.write_all(head.as_bytes()).await;
+        read_until(&mut stream, expected).await;
+    }
+}
+
+#[tokio::test]
 async fn a_slow_upload_may_take_longer_than_any_limit() {
     let running = start(SHORT, LONG).await;
     let mut stream = running.connect().await;
