@@ -289,7 +289,7 @@ async fn an_empty_repository_goes_when_it_is_old() {
 
     tree.age();
     let mut options = untagged();
-    options.stale_uploads = 7 * DAY;
+    options.stale_uploads = Some(7 * DAY);
     let report = tree.collect(options).await;
     assert_eq!(report.problem_count, 0, "{:?}", report.problems);
     assert_eq!(report.repositories_removed, 3);
@@ -304,7 +304,7 @@ async fn an_empty_repository_goes_when_it_is_old() {
     tree.age();
     let report = tree.collect({
         let mut options = untagged();
-        options.stale_uploads = DAY;
+        options.stale_uploads = Some(DAY);
         options
     });
     let report = report.await;

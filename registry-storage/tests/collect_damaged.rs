@@ -137,6 +137,16 @@ async fn no_link_is_followed_out_of_the_tree() {
     assert_eq!(report.problems[0].consequence, Consequence::BlobsKept);
     assert!(tree.exists(&data(&unlinked)));
 
+    // One whose volume is not mounted.
+    let tree = Fixture::new();
+    tree.image("demo", "image", &["latest"]);
+    let unlinked = tree.foreign_data(b"unlinked");
+    symlink("/nowhere/team", tree.path("repositories/team")).expect("linked");
+    tree.age();
+    let report = tree.collect_untagged().await;
+    assert_eq!(report.problem_count, 1);
+    assert!(tree.exists(&data(&unlinked)));
+
     // Parts of one.
     for part in ["_layers", "_manifests/revisions", "_manifests/tags"] {
         let tree = Fixture::new();
@@ -220,6 +230,12 @@ async fn what_is_no_registry_is_refused_before_anything_is_deleted() {
 
     let tree = Fixture::new();
     tree.foreign_data(b"unlinked");
+    refused(tree).await;
+
+    // A volume that is not mounted.
+    let tree = Fixture::new();
+    tree.foreign_data(b"unlinked");
+    tree.create_dir("repositories");
     refused(tree).await;
 
     // One that cannot be listed, after one with garbage.

@@ -55,8 +55,9 @@
 //! Either contradicts the deletion. That `k` itself is not deleted follows the
 //! same way from its own keeper, up to a tag; and since rows are ended from
 //! the top down, and what is set aside still keeps, a manifest that is put
-//! back finds all that it needs. (Two manifests can keep each other only by an
-//! index that names the referrer of its own child; these go together.)
+//! back finds all that it needs. (Manifests keep each other in a circle only
+//! where an index has its subject for a child, too. These go together, and one
+//! that is tagged at that moment may lose its referrer.)
 //!
 //! *Two collectors* set aside under different names. One takes over what the
 //! other has set aside by another atomic step, after which the other's
@@ -67,6 +68,9 @@
 //! are, and the next collection puts back those that live and takes over the
 //! others.
 //!
+//! *Several machines* must see each other's steps at once. NFS shows them after
+//! a while only, unless it is mounted with `noac`.
+//!
 //! *A delete by a client* removes what is in its place and what is set aside,
 //! so that no collector brings it back.
 //!
@@ -76,7 +80,9 @@
 //! told that a blob is there has that long to push the manifest that needs it.
 //! A `HEAD` of a blob, a mount and the end of an upload renew its link's time,
 //! at most every quarter of an hour; a push of a manifest renews the
-//! manifest's. A shorter grace period makes such pushes fail, never lie. One
+//! manifest's. A shorter grace period makes such pushes fail, never lie; what a manifest
+//! names without requiring it, as with validation turned off, has no other
+//! protection. One
 //! that is shorter than a push may also find a manifest collected between its
 //! push and the push of the tag.
 //!

@@ -25,8 +25,8 @@ pub struct CollectOptions {
     /// change meanwhile is not looked at again.
     pub dry_run: bool,
     /// For how long nothing must have been written to an upload session.
-    /// Default: a week, as Distribution's purging has it.
-    pub stale_uploads: Duration,
+    /// Default: a week, as Distribution's purging has it. `None` leaves them.
+    pub stale_uploads: Option<Duration>,
     /// Whether repositories go that hold nothing any more. Default: yes.
     pub empty_repositories: bool,
 }
@@ -38,7 +38,7 @@ impl Default for CollectOptions {
             grace: DAY,
             delete_untagged: false,
             dry_run: false,
-            stale_uploads: 7 * DAY,
+            stale_uploads: Some(7 * DAY),
             empty_repositories: true,
         }
     }

@@ -13,7 +13,7 @@ const LOOKS: usize = 16;
 /// What a writer asks of a store, each one step.
 pub(crate) trait Shelf: Sync {
     /// Writes a link durably, or makes sure of one that is there and renews
-    /// its time; whether it was not in its place before.
+    /// its time; whether there was none before, not even set aside.
     fn publish(
         &self,
         link: Unit<'_>,
@@ -71,16 +71,11 @@ pub(crate) async fn push_manifest(
     let link = Unit::Manifest(name, manifest.digest);
     for _ in 0..LOOKS {
         let is_new = shelf.publish(link, &manifest.digest).await?;
-        if rely_on(shelf, Unit::Blob(manifest.digest)).await?.is_none() {
-            // They were unlinked until now.
-            shelf.store_bytes(manifest).await?;
-        }
-        let missing = missing(shelf, name, manifest).await?;
-        if !missing.is_empty() {
+        if let Err(error) = check(shelf, name, manifest).await {
             if is_new {
                 shelf.withdraw(link).await?;
             }
-            return Err(StorageError::ContentUnknown { missing });
+            return Err(error);
         }
         shelf.lead_to(name, manifest).await?;
         // A collector that deletes untagged manifests sees the tag from now
@@ -92,6 +87,23 @@ pub(crate) async fn push_manifest(
     }
     let missing = vec![manifest.digest];
     Err(StorageError::ContentUnknown { missing })
+}
+
+/// Looks at all that a published manifest needs, its bytes too.
+async fn check(
+    shelf: &impl Shelf,
+    name: &RepositoryName,
+    manifest: &PutManifest,
+) -> Result<(), StorageError> {
+    if rely_on(shelf, Unit::Blob(manifest.digest)).await?.is_none() {
+        // They were unlinked until now.
+        shelf.store_bytes(manifest).await?;
+    }
+    let missing = missing(shelf, name, manifest).await?;
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(StorageError::ContentUnknown { missing }),
+    }
 }
 
 async fn missing(

@@ -140,7 +140,7 @@ impl Tree {
             match fs::metadata(&link).if_present("read", &link)? {
                 Some(metadata) if self.renewals.renew(&link, &metadata)? => break,
                 // It was set aside, or is not there at all.
-                _ if aside::put_back(&link).is_ok_and(|was_aside| was_aside) => {}
+                _ if aside::restore(&link).is_ok_and(|was_aside| was_aside) => {}
                 _ => break,
             }
         }

@@ -12,7 +12,7 @@
 //! | `atomic.rs`, `disk.rs` | writes that survive |
 //! | `cache.rs`, `version.rs` | what was read, while it is still true |
 //! | `collect.rs`, `aside.rs`, `shelf.rs`, `renew.rs` | garbage collection, and what writers do for it |
-//! | `tree.rs`, `entries.rs`, `open.rs`, `error.rs`, `places.rs` | what these share |
+//! | `tree.rs`, `entries.rs`, `open.rs`, `owner.rs`, `error.rs`, `places.rs` | what these share |
 //! | `prepare.rs` | the look at start |
 //! | [`verify`] | the look at everything, and what it repairs |
 
@@ -33,6 +33,7 @@ mod hash_state;
 mod layout;
 mod manifest;
 mod open;
+mod owner;
 mod places;
 mod prepare;
 mod purge;

@@ -46,16 +46,12 @@ impl Renewals {
         }
         match disk::touch(link) {
             Err(error) if is_absent(&error) => Ok(false),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
-                ) =>
-            {
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
                 // Nobody can push here, or collect; it need not be tried each time.
                 self.refused.store(true, Ordering::Relaxed);
                 Ok(true)
             }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
             result => result.at("touch", link).map(|()| true),
         }
     }

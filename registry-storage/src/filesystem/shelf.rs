@@ -18,11 +18,13 @@ pub(super) fn done<T>(work: impl Future<Output = T>) -> T {
 impl Shelf for Tree {
     async fn publish(&self, link: Unit<'_>, content: &Digest) -> Result<bool, StorageError> {
         let path = self.layout.place(link);
+        let was_aside = aside::restore(&path)?;
         match self.write_link(layout::parent(&path), content)? {
-            None => Ok(true),
+            // It may have been set aside just now.
+            None => Ok(!was_aside && aside::find(&path)?.is_none()),
             Some(metadata) if self.renewals.renew(&path, &metadata)? => Ok(false),
             // Set aside meanwhile.
-            Some(_) => atomic::write(&path, content.to_string().as_bytes()).map(|()| true),
+            Some(_) => atomic::write(&path, content.to_string().as_bytes()).map(|()| false),
         }
     }
 

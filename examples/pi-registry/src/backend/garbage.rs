@@ -40,13 +40,15 @@ async fn collect(files: &FileSystem, gc: &Gc) -> Option<Report> {
     let mut options = CollectOptions::default();
     options.grace = gc.grace;
     options.delete_untagged = gc.delete_untagged;
+    // They have a time of their own.
+    options.stale_uploads = None;
     let listener = |event: Event<'_>| {
         if let Event::Problem(problem) = event {
             tracing::warn!(
                 repository = problem.repository.as_ref().map(|name| name.as_str()),
                 kept = ?problem.consequence,
                 error = chain(&problem.error),
-                "not collected as garbage, since it cannot be read"
+                "not collected as garbage: it cannot be read, or not be removed"
             );
         }
     };
@@ -98,7 +100,7 @@ mod tests {
             };
             let backend = Backend::open(&storage).await.expect("usable");
             let tree = dir.path().join("docker/registry/v2");
-            fs::create_dir_all(tree.join("repositories")).expect("made");
+            fs::create_dir_all(tree.join("repositories/app/_layers")).expect("made");
             let blob = tree.join(format!("blobs/sha256/aa/{}", "a".repeat(64)));
             fs::create_dir_all(&blob).expect("made");
             let data = fs::File::create(blob.join("data")).expect("made");

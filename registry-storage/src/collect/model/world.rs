@@ -361,7 +361,11 @@ impl Shelf for Handle {
     async fn publish(&self, link: Unit<'_>, _content: &Digest) -> Result<bool, StorageError> {
         let thing = Thing::from(link);
         Ok(self
-            .step(|world| !std::mem::replace(&mut world.names[thing.0][PLACE], true))
+            .step(|world| {
+                let is_new = !world.is_there(thing);
+                world.add(thing);
+                is_new
+            })
             .await)
     }
 

@@ -63,16 +63,17 @@ impl<S: Steps> Run<'_, S> {
         dead: Vec<Digest>,
         deleted: &mut Vec<(Digest, Option<Digest>)>,
     ) -> Result<(), StorageError> {
-        let mut aside = Vec::new();
+        let (mut aside, mut kept) = (Vec::new(), Vec::new());
         for digest in dead {
-            if self.set_aside(Unit::Manifest(name, digest)).await.is_some() {
-                aside.push(digest);
+            match self.set_aside(Unit::Manifest(name, digest)).await {
+                Some(_) => aside.push(digest),
+                // Nothing is set aside twice: its name is that of this run.
+                None => kept.push(digest),
             }
         }
         let again = Marked::read(self.steps, name, true, Some(marked)).await;
         let is_whole = again.as_ref().is_ok_and(|again| again.faults.is_empty());
         let again = again.map(|again| *marked = again);
-        let mut kept = Vec::new();
         for digest in aside {
             let unit = Unit::Manifest(name, digest);
             if !is_whole || marked.is_live(&digest) {

@@ -106,13 +106,15 @@ impl<'a, S: Steps> Run<'a, S> {
 
     /// Upload sessions, and what is empty then.
     async fn leftovers(&mut self, names: &[RepositoryName]) {
-        let (age, dry_run) = (self.options.stale_uploads, self.options.dry_run);
-        match self.steps.purge_uploads(age, dry_run).await {
-            Ok(purged) => {
-                self.report.uploads_removed.count = purged.sessions;
-                self.report.uploads_removed.bytes = purged.bytes;
+        let dry_run = self.options.dry_run;
+        if let Some(age) = self.options.stale_uploads {
+            match self.steps.purge_uploads(age, dry_run).await {
+                Ok(purged) => {
+                    self.report.uploads_removed.count = purged.sessions;
+                    self.report.uploads_removed.bytes = purged.bytes;
+                }
+                Err(error) => self.problem(None, error, Consequence::ItemKept),
             }
-            Err(error) => self.problem(None, error, Consequence::ItemKept),
         }
         if !self.options.empty_repositories {
             return;

@@ -91,14 +91,13 @@ pub(super) fn digests_in(
     Ok(())
 }
 
-/// Whether a link leads to a directory that is not below `within`.
+/// Whether a link may lead to a directory that is not below `within`. One that
+/// cannot be followed may do so once a volume is mounted.
 pub(super) fn leads_elsewhere(link: &Path, within: &Path) -> bool {
     let target: Option<PathBuf> = fs::canonicalize(link).ok();
     let within = fs::canonicalize(within).ok();
     match (target, within) {
         (Some(target), Some(within)) => target.is_dir() && !target.starts_with(within),
-        // It leads nowhere.
-        (None, _) => false,
-        (Some(_), None) => true,
+        (None, _) | (_, None) => true,
     }
 }

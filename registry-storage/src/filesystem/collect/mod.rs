@@ -34,7 +34,7 @@ use super::error::{At, FileError};
 use super::shelf::done;
 use super::tree::Tree;
 use super::{FileSystem, disk, layout};
-use crate::collect::{CollectOptions, Event, Report, Run};
+use crate::collect::{CollectOptions, Event, Report, Repositories, Run};
 
 impl FileSystem {
     /// Removes what nothing leads to: garbage collection, beside pushes and
@@ -136,25 +136,30 @@ pub(super) struct Collection<'a> {
 impl<'a> Collection<'a> {
     pub(super) fn begin(tree: &'a Tree, grace: Duration) -> Result<Self, StorageError> {
         let root = tree.layout.tree();
-        let repositories = tree.layout.repositories();
         if !fs::metadata(root).is_ok_and(|metadata| metadata.is_dir()) {
             return Err(FileError::fault(root, "no registry's tree is here"));
         }
-        // A volume that is not mounted, say: every blob would be garbage.
-        if !fs::metadata(&repositories).is_ok_and(|metadata| metadata.is_dir())
-            && entries(&root.join("blobs"))?.next().is_some()
-        {
-            return Err(FileError::fault(
-                &repositories,
-                "no repositories are here, but there are blobs",
-            ));
-        }
-        Ok(Self {
+        let collection = Self {
             tree,
             run: UploadId::random(),
             now: clock(root)?,
             grace,
-        })
+        };
+        // A volume that is not mounted, say: every blob would be garbage.
+        if collection.has_blobs_only()? {
+            let repositories = tree.layout.repositories();
+            let fault = "no repositories are here, but there are blobs";
+            return Err(FileError::fault(&repositories, fault));
+        }
+        Ok(collection)
+    }
+
+    fn has_blobs_only(&self) -> Result<bool, StorageError> {
+        let mut found = Repositories::default();
+        self.walk(&self.tree.layout.repositories(), "", &mut found)?;
+        let blobs = self.tree.layout.tree().join(layout::BLOBS);
+        let is_empty = found.names.is_empty() && found.hidden.is_empty();
+        Ok(is_empty && entries(&blobs)?.next().is_some())
     }
 
     fn is_old(&self, metadata: &fs::Metadata) -> bool {
@@ -168,7 +173,7 @@ impl<'a> Collection<'a> {
 fn clock(root: &Path) -> Result<SystemTime, StorageError> {
     let probe = layout::temporary(&root.join("clock"));
     let file = disk::create_file(&probe).at("create", &probe)?;
-    let written = disk::write(&file, &probe, b"0").and_then(|()| file.metadata()?.modified());
+    let created = file.metadata().and_then(|metadata| metadata.modified());
     disk::remove_file(&probe).at("remove", &probe)?;
-    written.at("read", &probe)
+    created.at("read", &probe)
 }

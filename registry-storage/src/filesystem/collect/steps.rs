@@ -1,6 +1,6 @@
 //! The atomic steps.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
@@ -8,11 +8,13 @@ use std::time::Duration;
 use registry_spec::storage::StorageError;
 use registry_spec::types::{Algorithm, Digest, Manifest, References, RepositoryName};
 
+use super::super::entries::entries;
 use super::super::error::{At, FileError, is_absent};
+use super::super::owner::{as_owner, chain};
 use super::super::{aside, atomic, disk, layout};
 use super::Collection;
 use super::empty::remove_empty;
-use super::links::{digests_in, open, read_link};
+use super::links::{digests_in, is_real_dir, open, read_link};
 use crate::PurgedUploads;
 use crate::collect::{Found, Repositories, Steps, Unit};
 use crate::limits::MAX_MANIFEST_LEN;
@@ -38,17 +40,19 @@ impl Steps for Collection<'_> {
     }
 
     async fn manifests(&self, name: &RepositoryName) -> Result<Vec<Digest>, StorageError> {
-        self.digests(name, &["_manifests", "revisions"])
+        self.digests(name, &[layout::MANIFESTS, "revisions"])
     }
 
     async fn layers(&self, name: &RepositoryName) -> Result<Vec<Digest>, StorageError> {
-        self.digests(name, &["_layers"])
+        self.digests(name, &[layout::LAYERS])
     }
 
     async fn blobs(&self, algorithm: Algorithm, first: u8) -> Result<Vec<Digest>, StorageError> {
         let mut digests = Vec::new();
-        let dir = ["blobs", algorithm.as_str(), &format!("{first:02x}")];
+        let dir = [layout::BLOBS, algorithm.as_str(), &format!("{first:02x}")];
         digests_in(self.tree.layout.tree(), &dir, algorithm, &mut digests)?;
+        // What lies in another's directory is nobody's.
+        digests.retain(|digest| digest.hash()[0] == first);
         Ok(digests)
     }
 
@@ -98,7 +102,7 @@ impl Steps for Collection<'_> {
     }
 
     async fn put_back(&self, unit: Unit<'_>) -> Result<(), StorageError> {
-        aside::put_back(&self.tree.layout.place(unit)).map(|_| ())
+        aside::restore(&self.tree.layout.place(unit)).map(|_| ())
     }
 
     async fn delete(&self, unit: Unit<'_>) -> Result<Option<u64>, StorageError> {
@@ -127,7 +131,7 @@ impl Steps for Collection<'_> {
     ) -> Result<(), StorageError> {
         let layout = &self.tree.layout;
         // Whoever pushes one of them again writes all this again.
-        let _lock = self.tree.lock(name)?;
+        let _lock = self.lock(name)?;
         let mut gone = Vec::new();
         for (digest, subject) in deleted {
             if self.has_no_link(Unit::Manifest(name, *digest))? {
@@ -178,15 +182,28 @@ impl Steps for Collection<'_> {
             return Ok(true);
         }
         // Whoever waits for the lock finds another one, or none.
-        let _lock = self.tree.lock(name)?;
-        let parts = ["_uploads", "_layers", "_manifests"];
+        let _lock = self.lock(name)?;
+        let parts = [layout::UPLOADS, layout::LAYERS, layout::MANIFESTS];
         for part in parts.map(|part| base.join(part)) {
             if !remove_empty(&part)? {
                 return Ok(false);
             }
         }
-        let referrers = base.join("_referrers");
-        disk::remove_dir_all(&referrers).if_present("remove", &referrers)?;
+        let referrers = base.join(layout::REFERRERS);
+        let lock = self.tree.layout.lock(name);
+        for entry in entries(&referrers)? {
+            let (_, entry) = entry?;
+            let path = entry.path();
+            match is_real_dir(&entry) {
+                Ok(true) => disk::remove_dir_all(&path),
+                _ if path == lock => Ok(()),
+                _ => disk::remove_file(&path),
+            }
+            .if_present("remove", &path)?;
+        }
+        // Once, so that another one's lock stays.
+        disk::remove_file(&lock).if_present("remove", &lock)?;
+        let _ = disk::remove_dir(&referrers);
         // Another repository may be in it.
         let _ = disk::remove_dir(&base);
         Ok(true)
@@ -202,6 +219,13 @@ impl Steps for Collection<'_> {
 }
 
 impl Collection<'_> {
+    /// What it makes belongs to the registry's user, who must be able to lock.
+    fn lock(&self, name: &RepositoryName) -> Result<File, StorageError> {
+        let path = self.tree.layout.lock(name);
+        let lock = || self.tree.lock(name).map_err(chain);
+        as_owner(&path, lock).map_err(|line| StorageError::backend("filesystem", line))
+    }
+
     /// Looks at one file, which may be set aside.
     fn found_at(&self, unit: Unit<'_>, path: &Path) -> Result<Option<Found>, StorageError> {
         let place = self.tree.layout.place(unit);

@@ -8,8 +8,8 @@ use rustix::fs::{AtFlags, FileType, Stat, linkat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use super::beneath::{Dir, Place, is_same};
-use super::owner::as_owner;
 use super::run::Run;
+use crate::filesystem::owner::as_owner;
 use crate::filesystem::{atomic, layout};
 
 impl Run<'_> {

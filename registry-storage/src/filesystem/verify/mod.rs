@@ -76,7 +76,6 @@ mod hurts;
 mod layers;
 mod links;
 mod manifests;
-mod owner;
 mod pace;
 mod referrers;
 mod repair;

@@ -1,18 +1,16 @@
 //! How the links of a repository are repaired, each after a last look.
 
-use std::error::Error;
 use std::fs::File;
 use std::path::Path;
 
-use registry_spec::storage::StorageError;
 use registry_spec::types::{Digest, RepositoryName};
 
 use super::beneath::{Dir, Opened, Place};
 use super::blobs::Content;
 use super::links::{Fix, Link};
-use super::owner::as_owner;
 use super::run::Run;
 use crate::filesystem::layout;
+use crate::filesystem::owner::{as_owner, chain};
 
 impl Run<'_> {
     /// Waits until nobody else changes the repository's manifests and tags.
@@ -113,15 +111,4 @@ impl Run<'_> {
             Err(error) => Err(format!("{} cannot be looked at: {error}", path.display())),
         }
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: StorageError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -34,7 +34,8 @@ not refer to an image which lives, as signatures do.
 
 The registry may go on serving, pulls and pushes too; so may other collections.
 Only a push that relies on a blob for longer than --grace without a sign is told
-that the blob is gone. registry:2 must not be running: it takes no part in this.
+that the blob is gone. Several machines on one network file system must see each
+other's changes at once (NFS: mounted with noac). registry:2 must not be running: it takes no part in this.
 
 Where something cannot be read, all that it may need is kept, and the exit code
 is 1; `pi-registry verify` tells more.")]
@@ -55,8 +56,9 @@ pub(crate) struct Arguments {
     #[arg(short, long, num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
     quiet: Option<bool>,
-    /// How long nobody must have pushed or asked for what goes, as 24h or 90m
-    /// [default: storage.maintenance.gc.grace, else 24h].
+    /// How long ago the last push of what goes must be, or of a layer the last
+    /// question for it, too, as 24h or 90m. With less than half an hour, pushes
+    /// under way may be refused [default: storage.maintenance.gc.grace, else 24h].
     #[arg(long, value_name = "DURATION", value_parser = grace)]
     grace: Option<Duration>,
     /// Print one JSON object instead of lines.
@@ -97,6 +99,7 @@ impl Arguments {
         options.grace = self.grace.unwrap_or(storage.gc.grace);
         options.delete_untagged = self.delete_untagged.unwrap_or(storage.gc.delete_untagged);
         options.dry_run = self.dry_run.unwrap_or(false);
+        options.stale_uploads = storage.purge.filter(|purge| !purge.dry_run).map(|p| p.age);
         let way = match (self.json, self.quiet.unwrap_or(false)) {
             (true, _) => Way::Json,
             (false, true) => Way::Sum,
@@ -115,11 +118,20 @@ impl Arguments {
         let collected = runtime.block_on(FileSystem::new(root).collect(options, listener));
         let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
         output.clear();
-        let report =
-            collected.map_err(|error| format!("nothing was removed: {}", chain(&error)))?;
-        output
-            .end(&report)
-            .map_err(|error| format!("cannot print the report: {error}"))?;
-        Ok(report.problem_count == 0)
+        let unprinted = |error| format!("cannot print the report: {error}");
+        match collected {
+            Ok(report) => {
+                output.end(&report).map_err(unprinted)?;
+                Ok(report.problem_count == 0)
+            }
+            Err(error) => {
+                let error = chain(&error);
+                let was_begun = output.fail(&error).map_err(unprinted)?;
+                Err(match was_begun {
+                    true => format!("stopped in the middle: {error}"),
+                    false => format!("nothing was removed: {error}"),
+                })
+            }
+        }
     }
 }

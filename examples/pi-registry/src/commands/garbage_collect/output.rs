@@ -48,10 +48,12 @@ impl Output {
             Event::Repository { done, total, .. } => {
                 let line = |_| format!("{done} of {}", count(total, "repository", "repositories"));
                 self.shown.tell(0.5 * part(done, total), line);
+                self.flush();
             }
             Event::Blobs { done, total } => {
                 let line = |_| format!("{:.0} % of the blobs", 100.0 * part(done, total));
                 self.shown.tell(0.5 + 0.5 * part(done, total), line);
+                self.flush();
             }
             Event::Removed {
                 item,
@@ -108,9 +110,23 @@ impl Output {
             }
         };
         self.print(&text);
-        match self.failed.take() {
-            Some(error) => Err(error),
-            None => self.out.flush(),
+        self.flush();
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// Ends it without a sum; whether something had been told of.
+    pub(super) fn fail(&mut self, error: &str) -> io::Result<bool> {
+        if self.way == Way::Json {
+            let start = if self.items == 0 { OPEN } else { "" };
+            self.print(&format!("{start}],\"error\":{}}}\n", Value::from(error)));
+        }
+        self.flush();
+        self.failed.take().map_or(Ok(self.items > 0), Err)
+    }
+
+    fn flush(&mut self) {
+        if self.failed.is_none() {
+            self.failed = self.out.flush().err();
         }
     }
 

@@ -16,8 +16,8 @@ pub struct Gc {
     pub enabled: bool,
     /// `interval`: the time between two runs. Default: 24 h.
     pub interval: Duration,
-    /// `grace`: how long nobody must have pushed or asked for what goes.
-    /// Default: 24 h.
+    /// `grace`: how long ago the last push of what goes must be, or of a layer
+    /// the last question for it, too. Default: 24 h.
     pub grace: Duration,
     /// `deleteuntagged`: whether manifests go that no tag reaches. Default: no.
     pub delete_untagged: bool,
@@ -35,6 +35,8 @@ impl Default for Gc {
     }
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 impl Gc {
     pub(super) fn read(root: &Node, driver: &Driver) -> Result<Self, ConfigError> {
         let key = |name: &str| format!("storage.maintenance.gc.{name}");
@@ -47,21 +49,20 @@ impl Gc {
             let expected = format!("false with storage.{}, for the time being", driver.name());
             return Err(ConfigError::value(&key("enabled"), node, &expected));
         }
-        let duration = |name: &str, default: Duration| {
+        let duration = |name: &str, default: Duration, least: Duration, text: &str| {
             let key = key(name);
             let value = read::duration(root, &key)?.unwrap_or(default);
             match root.at(&key) {
-                // No rest, or no time for a push.
-                Some(node) if value < Duration::from_secs(60) => {
-                    Err(ConfigError::value(&key, node, "at least 1m"))
-                }
+                Some(node) if value < least => Err(ConfigError::value(&key, node, text)),
                 _ => Ok(value),
             }
         };
         Ok(Self {
             enabled,
-            interval: duration("interval", default.interval)?,
-            grace: duration("grace", default.grace)?,
+            interval: duration("interval", default.interval, MINUTE, "at least 1m")?,
+            // More than the quarter of an hour by which the times of links are
+            // behind, and some time for a push.
+            grace: duration("grace", default.grace, 60 * MINUTE, "at least 1h")?,
             delete_untagged: read::boolean(root, &key("deleteuntagged"))?
                 .unwrap_or(default.delete_untagged),
         })

@@ -1,10 +1,14 @@
-//! What a repair makes belongs to whom the tree belongs, whoever runs it: a
-//! registry that runs as another user must be able to write there afterwards.
+//! What a repair or a collection makes belongs to whom the tree belongs, whoever
+//! runs it: a registry that runs as another user must be able to write there
+//! afterwards.
 
+use std::error::Error;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::Path;
+
+use registry_spec::storage::StorageError;
 
 /// Makes `path`, and what is missing above it, as if the owner of the directory
 /// that was there before had done it.
@@ -64,4 +68,15 @@ fn give(path: &Path, owner: &fs::Metadata) -> io::Result<()> {
         lchown(path, Some(owner.uid()), Some(owner.gid()))?;
     }
     fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: StorageError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
