@@ -3,8 +3,8 @@
 #
 #   all.sh            everything; see lib.sh for the variables that choose the program under test
 #   all.sh tools      only installs what the scripts need
-#   all.sh NAME...    only these: conformance clients crash storage_faults memory both_ways verify behind_proxy stories tags
-#                     tls tls_clients auth auth_clients many object object_both_ways replicas object_faults object_large
+#   all.sh NAME...    only these: conformance clients crash storage_faults memory both_ways verify collect behind_proxy stories
+#                     tags tls tls_clients auth auth_clients many object object_both_ways replicas object_faults object_large
 #                     emulators
 #
 # many.sh and object_large.sh get small numbers here, unless CI_EXTRA is set or they are given; auth_clients.sh has helm only

@@ -136,25 +136,6 @@ crane_pusher() {
 
 # --- reading back ------------------------------------------------------------------------------------------------------
 
-# fetch_and_hash LIST: GETs each "path digest" line and hashes it; prints what differs or is missing, and the count of good
-# ones last.
-fetch_and_hash() {
-    local list=$1 dir=$WORK/fetched
-    rm -rf "$dir"
-    mkdir "$dir"
-    awk -v host="$HOST" -v dir="$dir" -v accept="$ACCEPT" '{
-        printf "%surl = \"http://%s/v2/%s\"\noutput = \"%s/%d\"\nheader = \"Accept: %s\"\nfail\nsilent\n",
-            (NR > 1 ? "next\n" : ""), host, $1, dir, NR, accept }' "$list" >"$WORK/fetch.conf"
-    curl -Z --parallel-max 4 -K "$WORK/fetch.conf" 2>/dev/null || true
-    awk '{ sub("sha256:", "", $2); printf "%s  %d\n", $2, NR }' "$list" >"$WORK/fetch.sums"
-    (cd "$dir" && sha256sum -c "$WORK/fetch.sums" 2>/dev/null) >"$WORK/fetch.checked" || true
-    sed -n 's/: FAILED.*//p' "$WORK/fetch.checked" | while read -r number; do
-        echo "lost or damaged: $(sed -n "${number}p" "$list")"
-    done
-    rm -rf "$dir"
-    grep -c ': OK$' "$WORK/fetch.checked" || true
-}
-
 # Prints each file of blob data written since the round began whose content is not what its name says.
 partial_blobs() {
     find "$DATA/docker/registry/v2/blobs/sha256" -name data -type f -newer "$WORK/round/began" 2>/dev/null |
@@ -250,8 +231,6 @@ round() {
     cat "$WORK/acknowledged" >>"$WORK/acknowledged.all"
     rm -r "$WORK/round"
 }
-
-nothing_in() { [[ ! -s $1 ]] || { cat "$1" && return 1; }; }
 
 mkdir -p "$WORK/layers" "$WORK/images"
 noise noise 8000000 >"$WORK/noise"

@@ -260,6 +260,9 @@ expect() {
     return 1
 }
 
+# nothing_in FILE: which is shown otherwise.
+nothing_in() { [[ ! -s $1 ]] || { cat "$1" && return 1; }; }
+
 # wait_all PID...: all must have succeeded, and all are waited for before the verdict.
 wait_all() {
     local pid failed=0
@@ -315,6 +318,25 @@ push_blob() {
 put_manifest() {
     curl -s -o "${BODY_FILE:-/dev/null}" -w '%{http_code}' -X PUT \
         -H "Content-Type: $(jq -r .mediaType "$3")" --data-binary "@$3" "$SCHEME://$HOST/v2/$1/manifests/$2" || true
+}
+
+# fetch_and_hash LIST: GETs each "path digest" line and hashes it; prints what differs or is missing, and the count of good
+# ones last.
+fetch_and_hash() {
+    local list=$1 dir=$WORK/fetched
+    rm -rf "$dir"
+    mkdir "$dir"
+    awk -v host="$HOST" -v dir="$dir" -v accept="$ACCEPT" '{
+        printf "%surl = \"http://%s/v2/%s\"\noutput = \"%s/%d\"\nheader = \"Accept: %s\"\nfail\nsilent\n",
+            (NR > 1 ? "next\n" : ""), host, $1, dir, NR, accept }' "$list" >"$WORK/fetch.conf"
+    curl -Z --parallel-max 4 -K "$WORK/fetch.conf" 2>/dev/null || true
+    awk '{ sub("sha256:", "", $2); printf "%s  %d\n", $2, NR }' "$list" >"$WORK/fetch.sums"
+    (cd "$dir" && sha256sum -c "$WORK/fetch.sums" 2>/dev/null) >"$WORK/fetch.checked" || true
+    sed -n 's/: FAILED.*//p' "$WORK/fetch.checked" | while read -r number; do
+        echo "lost or damaged: $(sed -n "${number}p" "$list")"
+    done
+    rm -rf "$dir"
+    grep -c ': OK$' "$WORK/fetch.checked" || true
 }
 
 # --- test content -----------------------------------------------------------------------------------------------------
