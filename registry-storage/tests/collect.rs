@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs::{self, File};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use common::collecting::{DAY, image, is_young, untagged};
@@ -239,6 +240,30 @@ async fn what_a_collection_left_behind_is_read_and_put_back() {
             .iter()
             .all(|(path, _)| path.extension().is_none())
     );
+}
+
+#[tokio::test]
+async fn a_push_takes_the_place_of_what_a_collection_left_behind() {
+    let tree = Fixture::new();
+    let manifest = common::image("text");
+    push_blob(&tree.storage, "demo", b"layer").await;
+    push_manifest(&tree.storage, "demo", &manifest, &["v1"]).await;
+    let (blob, image) = (sha256("layer"), sha256(&manifest));
+    let all = [
+        data(&blob),
+        data(&image),
+        layer("demo", &blob),
+        revision("demo", &image),
+    ];
+    for path in &all {
+        let place = tree.path(path);
+        fs::rename(&place, place.with_extension("run.aside")).expect("set aside");
+    }
+    push_blob(&tree.storage, "demo", b"layer").await;
+    push_manifest(&tree.storage, "demo", &manifest, &["v1"]).await;
+    assert!(all.iter().all(|path| tree.exists(path)));
+    let is_aside = |(path, _): &(PathBuf, Vec<u8>)| path.extension() == Some("aside".as_ref());
+    assert!(!tree.files().iter().any(is_aside));
 }
 
 #[tokio::test]

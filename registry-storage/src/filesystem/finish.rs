@@ -22,7 +22,7 @@ use super::error::At;
 use super::shelf::done;
 use super::tree::Tree;
 use super::upload::{Session, remove_session};
-use super::{FileSystem, atomic, disk};
+use super::{FileSystem, aside, atomic, disk};
 use crate::collect;
 
 impl FileSystem {
@@ -64,9 +64,11 @@ impl Tree {
             remove_session(&session.dir);
             return Err(error).at("sync", &data);
         }
+        let blob = self.layout.blob_data(digest);
+        // What a collection that died has set aside would stay beside it.
+        aside::restore(&blob)?;
         // Cancelled meanwhile: there is nothing to move.
-        atomic::move_into(&data, &self.layout.blob_data(digest))?
-            .ok_or(StorageError::UploadUnknown)?;
+        atomic::move_into(&data, &blob)?.ok_or(StorageError::UploadUnknown)?;
         let is_there = done(collect::link_blob(self, name, digest, digest));
         remove_session(&session.dir);
         match is_there? {

@@ -49,6 +49,7 @@ impl Shelf for Tree {
         let _taken = self
             .space
             .take(manifest.bytes.len() as u64, Use::Manifest)?;
+        aside::restore(&data)?;
         atomic::write_unless_same(&data, &manifest.bytes).map(|_| ())
     }
 
