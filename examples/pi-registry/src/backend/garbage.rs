@@ -14,14 +14,8 @@ impl Backend {
     /// Removes what no image needs, again and again. Never returns, unless the
     /// configuration does not ask for it.
     pub async fn collect_garbage(self, metrics: Option<GcMetrics>) {
-        let Some(gc) = self.gc else {
+        let Some((gc, files)) = self.gc.zip(self.files()) else {
             return;
-        };
-        let files = match self.kind {
-            Kind::Files(files) => files,
-            // Refused with the configuration.
-            #[cfg(feature = "object-store")]
-            Kind::Objects(_) => return,
         };
         tokio::time::sleep(FIRST).await;
         loop {
@@ -31,6 +25,15 @@ impl Backend {
                 metrics.ran(report.as_ref(), began.elapsed());
             }
             tokio::time::sleep(gc.interval).await;
+        }
+    }
+
+    /// With an object store the configuration refuses to collect.
+    fn files(self) -> Option<FileSystem> {
+        match self.kind {
+            Kind::Files(files) => Some(files),
+            #[cfg(feature = "object-store")]
+            Kind::Objects(_) => None,
         }
     }
 }
