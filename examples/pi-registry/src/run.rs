@@ -161,7 +161,8 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
 
     let tls = certificates.as_ref().map(Certificates::served);
     let mut upkeep = JoinSet::new();
-    upkeep.spawn(tags.retain(backend.storage()));
+    // Guarded by the rules of that moment, which may be newer than the run's.
+    upkeep.spawn(tags.clone().retain(tags.guard(backend.storage())));
     upkeep.spawn(backend.clone().purge_uploads());
     upkeep.spawn(backend.collect_garbage(gc_metrics));
     upkeep.spawn(auth.follow_changes());

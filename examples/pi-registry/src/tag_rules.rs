@@ -76,8 +76,12 @@ impl CurrentTagRules {
     }
 
     async fn retain_once(&self, storage: &dyn Storage) {
-        let retention = self.retention.lock();
-        let retention = retention.unwrap_or_else(PoisonError::into_inner).clone();
+        // Both of one moment: a tag may have gone from one to the other.
+        let (retention, immutable) = {
+            let retention = self.retention.lock();
+            let retention = retention.unwrap_or_else(PoisonError::into_inner);
+            (retention.clone(), self.immutable.get())
+        };
         if retention.is_empty() {
             return;
         }
@@ -98,7 +102,6 @@ impl CurrentTagRules {
             ),
             _ => {}
         };
-        let immutable = self.immutable.get();
         let run = retention.run(storage, &immutable, SystemTime::now(), false, tell);
         match run.await {
             Ok(summary) => {

@@ -198,7 +198,7 @@ impl Tree {
         self.write_link(&self.layout.tag_index(name, tag, digest), digest)?;
         let current = self.layout.tag_current(name, tag);
         if self.write_link(&current, digest)?.is_some() {
-            self.touch_tag(&layout::link_in(current));
+            self.touch_tag(&layout::link_in(current), digest);
         }
         Ok(())
     }

@@ -71,7 +71,7 @@ impl Tree {
         let metadata = fs::metadata(&link)
             .if_present("read", &link)?
             .ok_or(StorageError::ManifestUnknown)?;
-        Ok(metadata.modified().ok())
+        Ok(metadata.modified().ok().filter(is_told))
     }
 
     pub(super) fn expire_tag(
@@ -98,13 +98,16 @@ impl Tree {
 
     /// Says durably that a tag was pushed just now, where its link was there
     /// already and so was not written.
-    pub(super) fn touch_tag(&self, link: &Path) {
+    pub(super) fn touch_tag(&self, link: &Path, digest: &Digest) {
         let touched = open(link).and_then(|file| {
             disk::set_modified(&file, link, SystemTime::now())?;
             disk::sync_file(&file, link)
         });
+        // Only the owner of a file may do that; whoever may write to the
+        // directory puts a new one in its place.
+        let Err(error) = touched else { return };
         // A tag that seems older than it is was pushed all the same.
-        if let Err(error) = touched {
+        if atomic::write(link, digest.to_string().as_bytes()).is_err() {
             self.warn_once(
                 link,
                 format_args!("the time of a push is not kept: {error}"),
@@ -178,4 +181,12 @@ impl Tree {
             Err(_) => atomic::sync_entries(&current),
         }
     }
+}
+
+/// Whether a time says anything: archives and some file systems set all times
+/// to 0, and no text has a year after 9999.
+fn is_told(at: &SystemTime) -> bool {
+    const YEAR_10000: u64 = 253_402_300_800;
+    let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    since.is_ok_and(|since| (1..YEAR_10000).contains(&since.as_secs()))
 }

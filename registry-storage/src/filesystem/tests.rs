@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use registry_spec::storage::{PutManifest, Storage, StorageError};
@@ -223,6 +223,28 @@ fn what_is_there_already_is_synced_and_not_written_again() {
         matches!(step, [("set_modified", touched), ("sync_file", synced)] if touched == synced)
     });
     assert_eq!(touched.count(), put.tags.len(), "{steps:?}");
+}
+
+#[test]
+fn the_time_of_a_tag_is_that_of_its_last_push_and_unknown_where_it_says_nothing() {
+    let fixture = Fixture::new();
+    let (put, pushed) = (signature(), &signature().tags[0]);
+    fixture.tree.put_manifest(&name(), &put).expect("put");
+    let link = layout::link_in(fixture.tree.layout.tag_current(&name(), pushed));
+    let time = || fixture.tree.tag_pushed_at(&name(), pushed).expect("there");
+    let set = |time| {
+        let file = fs::File::open(&link).expect("opened");
+        file.set_modified(time).expect("set");
+    };
+    set(SystemTime::UNIX_EPOCH);
+    assert_eq!(time(), None);
+    // As where the link is another user's.
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+    set(long_ago);
+    let push = || fixture.tree.put_manifest(&name(), &put);
+    let (result, _) = script::run(Some(Fault::Fails("set_modified")), push);
+    result.expect("put again");
+    assert!(time() > Some(long_ago + Duration::from_secs(1000)));
 }
 
 #[test]

@@ -172,8 +172,8 @@ impl<S: Storage> Storage for Immutable<S> {
             None => immutable.first(),
         };
         let mut put = manifest.clone();
-        put.tags = others;
-        put.tags.extend(first.cloned());
+        // First, so that nothing moves where this one is refused.
+        put.tags = first.cloned().into_iter().chain(others).collect();
         if let Some(tag) = first {
             put.precondition = Some(match asked {
                 Some(asked) => Precondition::new(
