@@ -23,8 +23,8 @@ if [[ ${1:-} == tools ]]; then
 fi
 
 scripts=("$@")
-((${#scripts[@]})) || scripts=(conformance clients crash storage_faults memory both_ways verify behind_proxy stories tags tls
-    tls_clients auth auth_clients many object object_both_ways replicas object_faults object_large)
+((${#scripts[@]})) || scripts=(conformance clients crash storage_faults memory both_ways verify collect behind_proxy stories tags
+    tls tls_clients auth auth_clients many object object_both_ways replicas object_faults object_large)
 ((${#})) || [[ -z ${CI_EXTRA:-} ]] || scripts+=(emulators)
 [[ -n ${CI_EXTRA:-} ]] || export MANY_TAGS=${MANY_TAGS:-2000} MANY_REPOSITORIES=${MANY_REPOSITORIES:-500}
 out=$(mktemp)
