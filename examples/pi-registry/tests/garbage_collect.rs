@@ -1,114 +1,26 @@
 //! The `garbage-collect` command: exit codes, texts and JSON.
+#[allow(dead_code, reason = "each test file uses some of it")]
+mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use registry_spec::types::{Algorithm, Digest};
+use common::{Fixture, data, pair};
 use serde_json::Value;
-use tempfile::TempDir;
-
-/// A tree with one image, `app:v1`, and a configuration for it.
-struct Fixture {
-    dir: TempDir,
-    layer: Digest,
-}
-
-impl Fixture {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let layer = Digest::of(Algorithm::Sha256, b"layer");
-        let fixture = Self { dir, layer };
-        let data = fixture.dir.path().join("data");
-        let text = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\n",
-            data.display()
-        );
-        fs::write(fixture.dir.path().join("c.yml"), text).expect("written");
-        fixture.link(&format!("_layers/{}", pair(&layer)), &layer);
-        fixture.data(b"layer");
-        let manifest = format!(
-            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.example","digest":"{layer}","size":5}},"layers":[]}}"#
-        );
-        let digest = fixture.data(manifest.as_bytes());
-        for folder in [
-            format!("revisions/{}", pair(&digest)),
-            format!("tags/v1/index/{}", pair(&digest)),
-            "tags/v1/current".to_owned(),
-        ] {
-            fixture.link(&format!("_manifests/{folder}"), &digest);
-        }
-        fixture
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.dir.path().join("data/docker/registry/v2").join(path)
-    }
-
-    fn write(&self, path: &str, bytes: &[u8]) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().expect("a file")).expect("created");
-        fs::write(path, bytes).expect("written");
-    }
-
-    fn link(&self, folder: &str, digest: &Digest) {
-        let path = format!("repositories/app/{folder}/link");
-        self.write(&path, digest.to_string().as_bytes());
-    }
-
-    fn data(&self, bytes: &[u8]) -> Digest {
-        let digest = Digest::of(Algorithm::Sha256, bytes);
-        self.write(&data(&digest), bytes);
-        digest
-    }
-
-    fn collect(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let config = self.dir.path().join("c.yml");
-        let config = config.to_str().expect("UTF-8");
-        run(self.dir.path(), &[arguments, &[config]].concat())
-    }
-}
-
-fn pair(digest: &Digest) -> String {
-    format!("{}/{}", digest.algorithm(), digest.hex())
-}
-
-fn data(digest: &Digest) -> String {
-    let hex = digest.hex();
-    format!("blobs/{}/{}/{hex}/data", digest.algorithm(), &hex[..2])
-}
-
-/// The exit code, standard output and standard error.
-fn run(dir: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_pi-registry"))
-        .current_dir(dir)
-        .arg("garbage-collect")
-        .args(arguments)
-        .env_clear()
-        .output()
-        .expect("run");
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    (
-        output.status.code(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
 
 #[test]
 fn what_nothing_uses_is_removed_and_told() {
     let fixture = Fixture::new();
     let unused = fixture.data(b"unused");
-    let (code, out, err) = fixture.collect(&["--grace=0s", "-d"]);
+    let (code, out, err) = fixture.run("garbage-collect", &["--grace=0s", "-d"]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
     let line = format!("would remove blob {unused} (6 B): no repository has it\n");
     assert!(out.starts_with(&line), "{out}");
     assert!(fixture.path(&data(&unused)).exists());
 
-    let (_, out, _) = fixture.collect(&["--dry-run"]);
+    let (_, out, _) = fixture.run("garbage-collect", &["--dry-run"]);
     assert!(out.contains("; 1 younger than the grace period"), "{out}");
 
-    let (code, out, err) = fixture.collect(&["--grace=0s"]);
+    let (code, out, err) = fixture.run("garbage-collect", &["--grace=0s"]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert_eq!(
         out,
@@ -127,12 +39,15 @@ fn untagged_manifests_go_when_asked_for() {
     let fixture = Fixture::new();
     let tag = fixture.path("repositories/app/_manifests/tags/v1");
     fs::remove_dir_all(tag).expect("removed");
-    let (_, out, _) = fixture.collect(&["--grace", "0s", "-q"]);
+    let (_, out, _) = fixture.run("garbage-collect", &["--grace", "0s", "-q"]);
     assert!(
         out.starts_with("removed: 0 manifests, 0 layer links"),
         "{out}"
     );
-    let (code, out, err) = fixture.collect(&["--delete-untagged=true", "--grace=0s", "--json"]);
+    let (code, out, err) = fixture.run(
+        "garbage-collect",
+        &["--delete-untagged=true", "--grace=0s", "--json"],
+    );
     assert_eq!((code, err.as_str()), (Some(0), ""));
     let report: Value = serde_json::from_str(&out).expect("JSON");
     let kinds: Vec<_> = report["removed"]
@@ -144,11 +59,11 @@ fn untagged_manifests_go_when_asked_for() {
     assert_eq!(kinds, ["manifest", "layer", "blob", "blob"]);
     assert_eq!(report["bytes_freed"], 234);
     assert_eq!(report["problem_count"], 0);
-    let (_, out, _) = fixture.collect(&["--json", "--grace=0s"]);
+    let (_, out, _) = fixture.run("garbage-collect", &["--json", "--grace=0s"]);
     let report: Value = serde_json::from_str(&out).expect("JSON");
     // It had changed while it was emptied.
     assert_eq!(report["removed"][0]["kind"], "repository");
-    let (_, out, _) = fixture.collect(&["--json", "--grace=0s"]);
+    let (_, out, _) = fixture.run("garbage-collect", &["--json", "--grace=0s"]);
     let report: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(report["removed"], Value::Array(vec![]));
 }
@@ -158,7 +73,7 @@ fn what_cannot_be_read_is_told_and_is_no_success() {
     let fixture = Fixture::new();
     let link = format!("repositories/app/_layers/{}/link", pair(&fixture.layer));
     fixture.write(&link, b"");
-    let (code, out, err) = fixture.collect(&["--grace=0s"]);
+    let (code, out, err) = fixture.run("garbage-collect", &["--grace=0s"]);
     assert_eq!(code, Some(1), "{out}");
     assert!(err.starts_with("pi-registry: app: "), "{err}");
     assert!(err.contains("not a link"), "{err}");
@@ -176,7 +91,7 @@ fn what_is_no_registry_is_refused_in_one_line() {
         (&["-d"] as &[_], ""),
         (&["--json"], r#"{"removed":[],"error":""#),
     ] {
-        let (code, out, err) = fixture.collect(arguments);
+        let (code, out, err) = fixture.run("garbage-collect", arguments);
         assert_eq!(code, Some(1));
         assert!(out.starts_with(expected), "{out}");
         assert_eq!(out.is_empty(), expected.is_empty(), "{out}");
@@ -187,7 +102,7 @@ fn what_is_no_registry_is_refused_in_one_line() {
         assert_eq!(err.lines().count(), 1, "{err}");
     }
     assert!(fixture.path(&data(&fixture.layer)).exists());
-    let (code, _, err) = fixture.collect(&["--grace", "7"]);
+    let (code, _, err) = fixture.run("garbage-collect", &["--grace", "7"]);
     assert_eq!(code, Some(2));
     assert!(err.contains("expected a duration, as 24h or 90m"), "{err}");
 }

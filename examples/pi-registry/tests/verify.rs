@@ -1,110 +1,23 @@
 //! The `verify` command: exit codes, texts and JSON.
+#[allow(dead_code, reason = "each test file uses some of it")]
+mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use common::{Fixture, data, run};
 use registry_spec::types::{Algorithm, Digest};
 use serde_json::Value;
-use tempfile::TempDir;
-
-/// A tree with one image, `app:v1`, and a configuration for it.
-struct Fixture {
-    dir: TempDir,
-    layer: Digest,
-}
-
-impl Fixture {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let layer = Digest::of(Algorithm::Sha256, b"layer");
-        let fixture = Self { dir, layer };
-        let data = fixture.dir.path().join("data");
-        let text = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\n",
-            data.display()
-        );
-        fs::write(fixture.dir.path().join("c.yml"), text).expect("written");
-        fixture.link(&format!("_layers/{}", pair(&layer)), &layer);
-        fixture.data(b"layer");
-        let manifest = format!(
-            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.example","digest":"{layer}","size":5}},"layers":[]}}"#
-        );
-        let digest = fixture.data(manifest.as_bytes());
-        for folder in [
-            format!("revisions/{}", pair(&digest)),
-            format!("tags/v1/index/{}", pair(&digest)),
-            "tags/v1/current".to_owned(),
-        ] {
-            fixture.link(&format!("_manifests/{folder}"), &digest);
-        }
-        fixture
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.dir.path().join("data/docker/registry/v2").join(path)
-    }
-
-    fn write(&self, path: &str, bytes: &[u8]) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().expect("a file")).expect("created");
-        fs::write(path, bytes).expect("written");
-    }
-
-    fn link(&self, folder: &str, digest: &Digest) {
-        let path = format!("repositories/app/{folder}/link");
-        self.write(&path, digest.to_string().as_bytes());
-    }
-
-    fn data(&self, bytes: &[u8]) -> Digest {
-        let digest = Digest::of(Algorithm::Sha256, bytes);
-        self.write(&data(&digest), bytes);
-        digest
-    }
-
-    fn verify(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let config = self.dir.path().join("c.yml");
-        let config = config.to_str().expect("UTF-8");
-        run(self.dir.path(), &[arguments, &[config]].concat())
-    }
-}
-
-fn pair(digest: &Digest) -> String {
-    format!("{}/{}", digest.algorithm(), digest.hex())
-}
-
-fn data(digest: &Digest) -> String {
-    let hex = digest.hex();
-    format!("blobs/{}/{}/{hex}/data", digest.algorithm(), &hex[..2])
-}
-
-/// The exit code, standard output and standard error.
-fn run(dir: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_pi-registry"))
-        .current_dir(dir)
-        .arg("verify")
-        .args(arguments)
-        .env_clear()
-        .output()
-        .expect("run");
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    (
-        output.status.code(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
 
 #[test]
 fn a_whole_tree_is_healthy() {
     let fixture = Fixture::new();
-    let (code, out, err) = fixture.verify(&[]);
+    let (code, out, err) = fixture.run("verify", &[]);
     assert_eq!(
         out,
         "verified: 2 blobs (234 B hashed), 1 manifest and 1 tag in 1 repository\nresult: healthy\n"
     );
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    let (code, out, _) = fixture.verify(&["--quick", "--workers", "1", "--rate", "1M"]);
+    let (code, out, _) = fixture.run("verify", &["--quick", "--workers", "1", "--rate", "1M"]);
     assert_eq!(
         out,
         "verified: 2 blobs (229 B hashed), 1 manifest and 1 tag in 1 repository\nresult: healthy\n"
@@ -119,7 +32,7 @@ fn a_damage_is_told_with_what_it_hurts_and_what_heals_it() {
     fixture.write(&path, b"lay\n\x1b");
     let shown = fixture.path(&path).display().to_string();
     let actual = Digest::of(Algorithm::Sha256, b"lay\n\x1b");
-    let (code, out, err) = fixture.verify(&[]);
+    let (code, out, err) = fixture.run("verify", &[]);
     let expected = format!(
         "problem: blob-corrupt: {shown}: its 5 bytes are not its own: they hash to {actual}\n    \
          hurts: app:v1\n    needs: verify --repair, then a push of what is hurt\n"
@@ -129,14 +42,14 @@ fn a_damage_is_told_with_what_it_hurts_and_what_heals_it() {
     assert!(out.ends_with(end), "{out}");
     assert_eq!((code, err.as_str()), (Some(1), ""));
 
-    let (code, out, _) = fixture.verify(&["--repair"]);
+    let (code, out, _) = fixture.run("verify", &["--repair"]);
     assert!(out.contains("\n    repaired: put aside as "), "{out}");
     let end = "push again: app:v1\nresult: 1 problem, 1 for a push\n";
     assert!(out.ends_with(end), "{out}");
     assert_eq!(code, Some(1));
 
     fixture.write(&path, b"layer");
-    let (code, out, _) = fixture.verify(&[]);
+    let (code, out, _) = fixture.run("verify", &[]);
     assert!(out.ends_with("result: healthy\n"), "{out}");
     assert_eq!(code, Some(0));
 }
@@ -146,8 +59,8 @@ fn what_a_repair_mends_wholly_is_a_success() {
     let fixture = Fixture::new();
     let link = fixture.path("repositories/app/_manifests/tags/v1/current/link");
     fs::write(&link, "").expect("written");
-    assert_eq!(fixture.verify(&[]).0, Some(1));
-    let (code, out, _) = fixture.verify(&["--repair"]);
+    assert_eq!(fixture.run("verify", &[]).0, Some(1));
+    let (code, out, _) = fixture.run("verify", &["--repair"]);
     assert!(out.ends_with("result: 1 problem, 1 repaired\n"), "{out}");
     assert_eq!(code, Some(0));
     assert!(fs::read_to_string(&link).is_ok_and(|text| text.starts_with("sha256:")));
@@ -158,7 +71,7 @@ fn programs_get_one_object() {
     let fixture = Fixture::new();
     fs::remove_file(fixture.path(&data(&fixture.layer))).expect("removed");
     fixture.write("repositories/app/mine", b"");
-    let (code, out, err) = fixture.verify(&["--json"]);
+    let (code, out, err) = fixture.run("verify", &["--json"]);
     assert_eq!((code, err.as_str()), (Some(1), ""));
     let report: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(report["healthy"], false);
@@ -194,7 +107,7 @@ fn what_cannot_be_done_is_refused_with_its_reason() {
         ("storage: {nowhere: {}}", "nowhere"),
     ] {
         fs::write(dir.join("other.yml"), format!("version: 0.1\n{config}\n")).expect("written");
-        let (code, out, err) = run(dir, &["--repair", "other.yml"]);
+        let (code, out, err) = run(dir, "verify", &["--repair", "other.yml"]);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{config}");
         assert!(
             err.starts_with("pi-registry: ") && err.contains(expected),
@@ -204,7 +117,7 @@ fn what_cannot_be_done_is_refused_with_its_reason() {
     }
     assert!(!dir.join("missing").exists());
     for arguments in [&["--rate", "0"] as &[_], &["--workers", "0"], &["none.yml"]] {
-        assert_eq!(run(dir, arguments).0, Some(2), "{arguments:?}");
+        assert_eq!(run(dir, "verify", arguments).0, Some(2), "{arguments:?}");
     }
 }
 
@@ -214,7 +127,7 @@ fn a_bucket_is_not_verified() {
     let dir = tempfile::tempdir().expect("a directory");
     let config = "version: 0.1\nstorage: {s3: {region: us-east-1, bucket: b}}\n";
     fs::write(dir.path().join("c.yml"), config).expect("written");
-    let (code, out, err) = run(dir.path(), &["c.yml"]);
+    let (code, out, err) = run(dir.path(), "verify", &["c.yml"]);
     assert_eq!((code, out.as_str()), (Some(2), ""));
     assert!(err.contains("verify is for storage.filesystem"), "{err}");
 }
