@@ -9,6 +9,7 @@ use registry_spec::storage::StorageError;
 use super::super::disk;
 use super::super::entries::entries;
 use super::super::error::{At, is_absent};
+use super::super::layout;
 use super::Collection;
 use super::links::is_real_dir;
 
@@ -22,9 +23,9 @@ impl Collection<'_> {
             let is_dir = entry.file_type().at("read", &path)?.is_dir();
             let is_empty = match component.as_str() {
                 // Ours, and derived.
-                "_referrers" => true,
-                "_layers" | "_manifests" => is_dir && self.holds_no_file(&path)?,
-                "_uploads" => {
+                layout::REFERRERS => true,
+                layout::LAYERS | layout::MANIFESTS => is_dir && self.holds_no_file(&path)?,
+                layout::UPLOADS => {
                     is_dir && entries(&path)?.next().is_none() && self.is_old_at(&path)?
                 }
                 _ => !component.starts_with('_'),
@@ -59,7 +60,7 @@ impl Collection<'_> {
 /// is something else.
 pub(super) fn remove_empty(dir: &Path) -> Result<bool, StorageError> {
     // Whatever is in there may be a session that begins just now.
-    if dir.file_name().is_some_and(|name| name != "_uploads") {
+    if dir.file_name().is_some_and(|name| name != layout::UPLOADS) {
         for entry in entries(dir)? {
             let (_, entry) = entry?;
             if !is_real_dir(&entry)? || !remove_empty(&entry.path())? {

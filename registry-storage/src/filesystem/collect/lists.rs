@@ -8,6 +8,7 @@ use registry_spec::types::{Algorithm, Digest, RepositoryName, Tag};
 
 use super::super::entries::entries;
 use super::super::error::{At, FileError};
+use super::super::layout;
 use super::Collection;
 use super::links::{digests_in, is_real_dir, leads_elsewhere, real_entries};
 use crate::collect::Repositories;
@@ -31,7 +32,7 @@ impl Collection<'_> {
     pub(super) fn tag_names(&self, name: &RepositoryName) -> Result<Vec<Tag>, StorageError> {
         let mut tags = Vec::new();
         let base = self.tree.layout.repository(name);
-        for (text, entry) in real_entries(&base, &["_manifests", "tags"])? {
+        for (text, entry) in real_entries(&base, &[layout::MANIFESTS, "tags"])? {
             if let Ok(tag) = text.parse()
                 && is_real_dir(&entry)?
             {
@@ -76,8 +77,8 @@ impl Collection<'_> {
 
     /// That is known before anything is deleted.
     fn can_be_listed(&self, repository: &Path) -> Result<(), StorageError> {
-        let manifests = repository.join("_manifests");
-        let of_digests = [repository.join("_layers"), manifests.join("revisions")];
+        let manifests = repository.join(layout::MANIFESTS);
+        let of_digests = [repository.join(layout::LAYERS), manifests.join("revisions")];
         let each = of_digests
             .iter()
             .flat_map(|dir| Algorithm::ALL.map(|algorithm| dir.join(algorithm.as_str())));
