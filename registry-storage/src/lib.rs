@@ -45,8 +45,9 @@
 //! # What is remembered
 //!
 //! Links and manifests that were asked for are kept in memory, in at most 4 MiB.
-//! Each use looks at the files again, by path: a change by anybody is seen by
-//! the next request. It is done on Linux 5.12 and later, on btrfs, ext4, f2fs,
+//! Each use looks at the file again, by path: a change by anybody is seen by
+//! the next request. Only that a manifest was removed by hand, but not the tags
+//! at it, is seen within a second. It is done on Linux 5.12 and later, on btrfs, ext4, f2fs,
 //! overlayfs, tmpfs and XFS, where such a look does not wait for the disk, and
 //! for files that were left alone for two seconds; all else is read each time.
 //!

@@ -2,9 +2,12 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2153 # run.sh's and servers.sh's
 
+# show_bytes BYTES SECONDS CPU
+show_bytes() { awk '{ printf "%.0f MB/s, %.3f CPU seconds per GB", $1 / $2 / 1e6, $3 / $1 * 1e9 }' <<<"$*"; }
+
 # record_bytes WHAT NAME BYTES SECONDS CPU
 record_bytes() {
-    echo "$1: $2: $(awk '{ printf "%.0f MB/s, %.3f CPU seconds per GB", $1 / $2 / 1e6, $3 / $1 * 1e9 }' <<<"${*:3}")"
+    echo "$1: $2: $(show_bytes "${@:3}")"
     record "$1: MB/s" "$2" "$(awk '{ print $1 / $2 / 1e6 }' <<<"${*:3}")" 0 more
     record "$1: CPU seconds per GB" "$2" "$(awk '{ print $3 / $1 * 1e9 }' <<<"${*:3}")" 3 less
 }
@@ -89,6 +92,18 @@ measure_push() {
                 done
             done
         done
+    done
+}
+
+# What a push over http costs at least, over one connection: a loop that receives, hashes and writes, without HTTP and without a
+# registry. No row of the table, since it is nobody's.
+measure_floor() {
+    local round line pin=()
+    [[ ${ON_SERVER[0]} != taskset ]] || pin=(--cores "${SERVER_CORES%%[,-]*}" "${LOAD_CORES%%[,-]*}")
+    for ((round = 0; round < ROUNDS; round++)); do
+        line=$("$LOAD" floor --content "$CONTENT/blob" --directory "$PUSH_ROOT" --times $((PUSH_MIB / BLOB_MIB)) "${pin[@]}")
+        # shellcheck disable=SC2086
+        echo "a bare loop: $(show_bytes $line)"
     done
 }
 

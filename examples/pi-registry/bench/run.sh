@@ -14,7 +14,8 @@
 #
 #   SERVERS='pi-registry docker-registry registry-v3 nginx'
 #                          Debian's docker-registry is distribution 2.8; NAME=PROGRAM is another build of pi-registry
-#   ONLY='pull push manifests head memory idle startup size'
+#   ONLY='pull push floor manifests head memory idle startup size'
+#                          floor: receiving, hashing and writing in a bare loop, which is what a push costs at least
 #   SCHEMES='http https'   for pull, push and idle; https is TLS 1.3 with AES-128-GCM and an ECDSA certificate
 #   ROUNDS=3
 #   PULL_DIR=/var/tmp      where the data is that is read: on a disk, since this is where registries have it, and in the page cache
@@ -41,7 +42,7 @@ if [[ -n ${SMOKE:-} ]]; then
     : "${IDLE_CONNECTIONS:=50}" "${TREE_BLOBS:=200}" "${PULL_DIR:=/dev/shm}"
 fi
 read -ra SERVERS <<<"${SERVERS:-pi-registry docker-registry registry-v3 nginx}"
-read -ra ONLY <<<"${ONLY:-pull push manifests head memory idle startup size}"
+read -ra ONLY <<<"${ONLY:-pull push floor manifests head memory idle startup size}"
 read -ra SCHEMES <<<"${SCHEMES:-http https}"
 ROUNDS=${ROUNDS:-3}
 PULL_DIR=${PULL_DIR:-/var/tmp}

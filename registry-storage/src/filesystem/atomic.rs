@@ -2,12 +2,18 @@
 //!
 //! | function | steps |
 //! |---|---|
-//! | [`write()`] | write `<name>.<uuid>.tmp`, fsync it, rename it, fsync the directory |
+//! | [`write()`] | create the directories that are missing, write `<name>.<uuid>.tmp`, fsync it, rename it, fsync the directory, and what holds each new one |
 //! | [`write_unless_same`] | as `write`; when the bytes are there already, only the two fsyncs |
 //! | [`write_derived`] | as `write`, without any fsync |
-//! | [`move_into`] | rename a synced file, fsync the new directory |
-//! | [`create_dirs`] | for each directory that is missing: create it, fsync its parent |
+//! | [`move_into`] | create the directories that are missing, rename a synced file, fsync the new directory, and what holds each new one |
+//! | [`create_dirs`] | create each directory that is missing, fsync what holds it |
 //! | [`remove`] | remove a file, then its directory if that is empty; fsync what held it |
+//!
+//! With [`Durability::Fast`] the first three do the same without any fsync.
+//!
+//! The fsyncs of directories come last, since a file system with a journal then
+//! has most of them in it already: a link in four new directories makes it write
+//! its journal twice, not six times.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -15,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use registry_spec::storage::StorageError;
 
+use super::durability::Durability;
 use super::error::{At, is_absent};
 use super::open::open;
 use super::{disk, layout};
@@ -23,14 +30,11 @@ use super::{disk, layout};
 const ATTEMPTS: usize = 16;
 
 /// Writes a small file durably, with the directories that it needs.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
-    let dir = layout::parent(path);
-    retry(|| {
-        create_dirs(dir)?;
-        replace(path, bytes, true)
+pub(super) fn write(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), StorageError> {
+    put_in(layout::parent(path), durability, || {
+        replace(path, bytes, durability)
     })
-    .at("write", path)?;
-    sync_entries(dir)
+    .at("write", path)
 }
 
 /// Writes a small file durably, unless it holds exactly these bytes; what there
@@ -42,63 +46,94 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
 pub(super) fn write_unless_same(
     path: &Path,
     bytes: &[u8],
+    durability: Durability,
 ) -> Result<Option<Metadata>, StorageError> {
     let Some((file, metadata)) = open_if_same(path, bytes).at("read", path)? else {
-        return write(path, bytes).map(|()| None);
+        return write(path, bytes, durability).map(|()| None);
     };
-    disk::sync_file(&file, path).at("sync", path)?;
-    sync_entries(layout::parent(path))?;
+    durability.sync_file(&file, path).at("sync", path)?;
+    let dir = layout::parent(path);
+    durability.sync_entries(dir).at("sync", dir)?;
     Ok(Some(metadata))
 }
 
 /// Writes a small file atomically but not durably: for what can be computed
 /// again after a power cut. The directory must exist.
 pub(super) fn write_derived(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace(path, bytes, false)
+    replace(path, bytes, Durability::Fast)
 }
 
 /// Moves a file that has been synced to its place, over what may be there.
 ///
 /// `None` when there is nothing to move.
-pub(super) fn move_into(from: &Path, to: &Path) -> Result<Option<()>, StorageError> {
-    let dir = layout::parent(to);
-    let moved = retry(|| {
-        create_dirs(dir)?;
-        disk::rename(from, to)
-    });
-    match moved {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        result => result.at("move a file to", to)?,
+pub(super) fn move_into(
+    from: &Path,
+    to: &Path,
+    durability: Durability,
+) -> Result<Option<()>, StorageError> {
+    match put_in(layout::parent(to), durability, || disk::rename(from, to)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.at("move a file to", to).map(Some),
     }
-    sync_entries(dir).map(Some)
+}
+
+/// Puts something into a directory, which is created when it is missing.
+fn put_in(
+    dir: &Path,
+    durability: Durability,
+    mut put: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
+    let mut holders = Vec::new();
+    let done = retry(|| {
+        make_dirs(dir, &mut holders)?;
+        put()
+    })
+    .and_then(|()| durability.sync_entries(dir));
+    // When it failed as well: who finds the directories now does not sync them.
+    for holder in &holders {
+        durability.sync_entries(holder)?;
+    }
+    done
 }
 
 /// Creates the directories that are missing, each durable in its parent.
 pub(super) fn create_dirs(dir: &Path) -> io::Result<()> {
-    match create_one_dir(dir) {
+    let mut holders = Vec::new();
+    let created = make_dirs(dir, &mut holders);
+    for holder in &holders {
+        Durability::Safe.sync_entries(holder)?;
+    }
+    created
+}
+
+/// Creates the directories that are missing, and adds what holds each of them.
+fn make_dirs(dir: &Path, holders: &mut Vec<PathBuf>) -> io::Result<()> {
+    match make_dir(dir, holders) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            create_dirs(dir.parent().ok_or(error)?)?;
-            create_one_dir(dir)
+            make_dirs(dir.parent().ok_or(error)?, holders)?;
+            make_dir(dir, holders)
         }
         result => result,
     }
 }
 
-fn create_one_dir(dir: &Path) -> io::Result<()> {
+fn make_dir(dir: &Path, holders: &mut Vec<PathBuf>) -> io::Result<()> {
     match disk::create_dir(dir) {
-        Ok(()) => sync_parent(dir),
+        Ok(()) => {
+            holders.extend(dir.parent().map(holder));
+            Ok(())
+        }
         // It is there, which a read-only file system says in another way.
         Err(_) if dir.is_dir() => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-fn sync_parent(dir: &Path) -> io::Result<()> {
-    match dir.parent() {
-        // A relative path of one component.
-        Some(parent) if parent.as_os_str().is_empty() => disk::sync_dir(Path::new(".")),
-        Some(parent) => disk::sync_dir(parent),
-        None => Ok(()),
+/// A relative path of one component is in the current directory.
+fn holder(parent: &Path) -> PathBuf {
+    match parent.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => parent.to_path_buf(),
     }
 }
 
@@ -120,18 +155,15 @@ pub(super) fn remove(path: &Path) -> Result<bool, StorageError> {
     sync_entries(changed).map(|()| true)
 }
 
-/// Syncs a directory. One that is gone was removed after what the caller did
-/// in it, so that there is nothing left to make durable.
+/// Makes durable what a caller did in a directory.
 pub(super) fn sync_entries(dir: &Path) -> Result<(), StorageError> {
-    disk::sync_dir(dir).if_present("sync", dir).map(|_| ())
+    Durability::Safe.sync_entries(dir).at("sync", dir)
 }
 
-fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
+fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let draft = Draft::begin(path)?;
     disk::write(&draft.file, &draft.temporary, bytes)?;
-    if durable {
-        disk::sync_file(&draft.file, &draft.temporary)?;
-    }
+    durability.sync_file(&draft.file, &draft.temporary)?;
     draft.put_in_place()
 }
 

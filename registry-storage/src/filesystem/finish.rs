@@ -4,9 +4,9 @@
 //! |---|---|
 //! | compare the digest | the session |
 //! | fsync `data` | the session |
-//! | create `blobs/<alg>/<hh>/<hex>/`, fsync each new directory's parent | the session, an empty directory |
+//! | create `blobs/<alg>/<hh>/<hex>/` | the session, an empty directory |
 //! | rename `data` there | a blob that no repository has |
-//! | fsync that directory | the same |
+//! | fsync that directory, and what holds each new one | the same |
 //! | write the `_layers` link, fsyncs included | the blob, and a rest of the session |
 //! | look whether a garbage collection has left the blob | the same |
 //! | remove the rest of the session | the blob |
@@ -22,7 +22,7 @@ use super::error::At;
 use super::shelf::done;
 use super::tree::Tree;
 use super::upload::{Session, remove_session};
-use super::{FileSystem, aside, atomic, disk};
+use super::{FileSystem, aside, atomic};
 use crate::collect;
 
 impl FileSystem {
@@ -58,7 +58,7 @@ impl Tree {
             return Err(StorageError::DigestMismatch { actual });
         }
         let data = session.data_path();
-        if let Err(error) = disk::sync_file(&session.data, &data) {
+        if let Err(error) = self.durability.sync_file(&session.data, &data) {
             // The kernel reports lost writes once: a second fsync would
             // succeed, and prove nothing. The client has to send them again.
             remove_session(&session.dir);
@@ -68,7 +68,7 @@ impl Tree {
         // What a collection that died has set aside would stay beside it.
         aside::restore(&blob)?;
         // Cancelled meanwhile: there is nothing to move.
-        atomic::move_into(&data, &blob)?.ok_or(StorageError::UploadUnknown)?;
+        atomic::move_into(&data, &blob, self.durability)?.ok_or(StorageError::UploadUnknown)?;
         let is_there = done(collect::link_blob(self, name, digest, digest));
         remove_session(&session.dir);
         match is_there? {

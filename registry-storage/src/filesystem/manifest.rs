@@ -46,12 +46,15 @@ impl Tree {
         name: &RepositoryName,
         reference: &Reference,
     ) -> Option<StoredManifest> {
-        let link = |dir| self.cache.link(&layout::link_in(dir));
-        let digest = match reference {
-            Reference::Digest(digest) => *digest,
-            Reference::Tag(tag) => link(self.layout.tag_current(name, tag))?,
+        let revision = |digest| layout::link_in(self.layout.revision(name, digest));
+        let (digest, content) = match reference {
+            Reference::Digest(digest) => (*digest, self.cache.link(&revision(digest))?),
+            Reference::Tag(tag) => {
+                let current = layout::link_in(self.layout.tag_current(name, tag));
+                let digest = self.cache.link(&current)?;
+                (digest, self.cache.vouched_link(&revision(&digest))?)
+            }
         };
-        let content = link(self.layout.revision(name, &digest))?;
         let (media_type, bytes) = self.cache.manifest(&self.layout.blob_data(&content))?;
         Some(StoredManifest::new(digest, media_type, bytes))
     }

@@ -26,6 +26,7 @@ mod collect;
 mod content;
 mod coverage;
 mod disk;
+mod durability;
 mod entries;
 mod error;
 mod finish;
@@ -69,6 +70,7 @@ use error::FileError;
 use places::{Places, turn};
 use tree::Tree;
 
+pub use durability::Durability;
 pub use prepare::Access;
 pub use space::Reserve;
 
@@ -113,7 +115,7 @@ impl FileSystem {
     /// the disk; [`prepare`](Self::prepare) does.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
-            tree: Arc::new(Tree::new(root.into(), Reserve::default())),
+            tree: Arc::new(Tree::with_defaults(root.into())),
             places: Arc::new(Places::new()),
         }
     }
@@ -122,9 +124,22 @@ impl FileSystem {
     /// whichever is less. To be said before the value is used or cloned.
     #[must_use]
     pub fn reserve(self, reserve: Reserve) -> Self {
+        let durability = self.tree.durability;
+        self.with(reserve, durability)
+    }
+
+    /// Whether pushes wait for the disk. Default: [`Durability::Safe`]. To be
+    /// said before the value is used or cloned.
+    #[must_use]
+    pub fn durability(self, durability: Durability) -> Self {
+        let reserve = self.tree.space.reserve();
+        self.with(reserve, durability)
+    }
+
+    fn with(self, reserve: Reserve, durability: Durability) -> Self {
         let root = self.tree.layout.root().to_path_buf();
         Self {
-            tree: Arc::new(Tree::new(root, reserve)),
+            tree: Arc::new(Tree::new(root, reserve, durability)),
             ..self
         }
     }

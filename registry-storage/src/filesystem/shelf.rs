@@ -24,7 +24,8 @@ impl Shelf for Tree {
             None => Ok(!was_aside && aside::find(&path)?.is_none()),
             Some(metadata) if self.renewals.renew(&path, &metadata)? => Ok(false),
             // Set aside meanwhile.
-            Some(_) => atomic::write(&path, content.to_string().as_bytes()).map(|()| false),
+            Some(_) => atomic::write(&path, content.to_string().as_bytes(), self.durability)
+                .map(|()| false),
         }
     }
 
@@ -50,7 +51,7 @@ impl Shelf for Tree {
             .space
             .take(manifest.bytes.len() as u64, Use::Manifest)?;
         aside::restore(&data)?;
-        atomic::write_unless_same(&data, &manifest.bytes).map(|_| ())
+        atomic::write_unless_same(&data, &manifest.bytes, self.durability).map(|_| ())
     }
 
     async fn lead_to(

@@ -120,6 +120,10 @@ impl Space {
         }
     }
 
+    pub(super) fn reserve(&self) -> Reserve {
+        self.reserve
+    }
+
     /// Looks whether there is room for `bytes` more. May wait for the disk, as
     /// `take` may.
     pub(super) fn check(&self, bytes: u64, purpose: Use) -> Result<(), StorageError> {

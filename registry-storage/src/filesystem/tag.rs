@@ -101,13 +101,13 @@ impl Tree {
     pub(super) fn touch_tag(&self, link: &Path, digest: &Digest) {
         let touched = open(link).and_then(|file| {
             disk::set_modified(&file, link, SystemTime::now())?;
-            disk::sync_file(&file, link)
+            self.durability.sync_file(&file, link)
         });
         // Only the owner of a file may do that; whoever may write to the
         // directory puts a new one in its place.
         let Err(error) = touched else { return };
         // A tag that seems older than it is was pushed all the same.
-        if atomic::write(link, digest.to_string().as_bytes()).is_err() {
+        if atomic::write(link, digest.to_string().as_bytes(), self.durability).is_err() {
             self.warn_once(
                 link,
                 format_args!("the time of a push is not kept: {error}"),

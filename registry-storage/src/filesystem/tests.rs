@@ -17,7 +17,7 @@ use super::disk::script::{self, Fault, Step};
 use super::places::turn;
 use super::tree::Tree;
 use super::upload::Lock;
-use super::{Access, FileSystem, Reserve, layout};
+use super::{Access, Durability, FileSystem, Reserve, layout};
 
 const LIMIT: usize = 10;
 
@@ -72,14 +72,14 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let tree = Tree::new(dir.path().to_path_buf(), Reserve::default());
+        let tree = Tree::with_defaults(dir.path().to_path_buf());
         tree.prepare().expect("writable");
         Self { dir, tree }
     }
 
     /// What another process, or this one after the crash, finds.
     fn restarted(&self) -> Tree {
-        Tree::new(self.dir.path().to_path_buf(), Reserve::default())
+        Tree::with_defaults(self.dir.path().to_path_buf())
     }
 
     fn upload(&self, bytes: &[u8]) -> UploadId {
@@ -120,30 +120,31 @@ impl Fixture {
     }
 }
 
-/// The steps of writing a small file.
-fn written(path: &str) -> Vec<String> {
-    let (dir, _) = path.rsplit_once('/').expect("a directory");
-    vec![
-        format!("create_file {path}.tmp"),
-        format!("write {path}.tmp"),
-        format!("sync_file {path}.tmp"),
-        format!("rename {path}"),
-        format!("sync_dir {dir}"),
-    ]
+/// The steps of writing a small file into a directory that is `missing` in
+/// one that is there.
+fn written(there: &str, missing: &str, file: &str) -> Vec<String> {
+    put_in(there, missing, |dir| {
+        ["create_file", "write", "sync_file"]
+            .map(|step| format!("{step} {dir}/{file}.tmp"))
+            .into_iter()
+            .chain([format!("rename {dir}/{file}")])
+            .collect()
+    })
 }
 
-/// The steps of creating directories, from one that is there.
-fn created(there: &str, missing: &str) -> Vec<String> {
-    let mut parent = there.to_owned();
-    let mut steps = Vec::new();
+/// The steps of putting something into a directory that is `missing` in one
+/// that is there.
+fn put_in(there: &str, missing: &str, put: impl Fn(&str) -> Vec<String>) -> Vec<String> {
+    let mut dir = there.to_owned();
+    let (mut create, mut sync) = (Vec::new(), Vec::new());
     for component in missing.split('/') {
-        let dir = format!("{parent}/{component}");
-        let dir = dir.trim_start_matches('/');
-        steps.push(format!("create_dir {dir}"));
-        steps.push(format!("sync_dir {parent}"));
-        parent = dir.to_owned();
+        sync.push(format!("sync_dir {dir}"));
+        dir = format!("{dir}/{component}")
+            .trim_start_matches('/')
+            .to_owned();
+        create.push(format!("create_dir {dir}"));
     }
-    steps
+    [create, put(&dir), vec![format!("sync_dir {dir}")], sync].concat()
 }
 
 #[test]
@@ -156,11 +157,10 @@ fn a_blob_is_synced_before_it_is_moved_and_linked_after_that() {
     result.expect("finished");
     let session = format!("repositories/demo/_uploads/{id}");
     let mut expected = vec![format!("sync_file {session}/data")];
-    expected.extend(created("", "blobs/sha256/hh/BLOB"));
-    expected.push("rename blobs/sha256/hh/BLOB/data".into());
-    expected.push("sync_dir blobs/sha256/hh/BLOB".into());
-    expected.extend(created("repositories/demo", "_layers/sha256/BLOB"));
-    expected.extend(written("repositories/demo/_layers/sha256/BLOB/link"));
+    expected.extend(put_in("", "blobs/sha256/hh/BLOB", |dir| {
+        vec![format!("rename {dir}/data")]
+    }));
+    expected.extend(written("repositories/demo", "_layers/sha256/BLOB", "link"));
     expected.push(format!("remove_dir_all {session}"));
     assert_eq!(fixture.show(&steps), expected);
 }
@@ -170,18 +170,24 @@ fn a_manifest_is_durable_before_it_is_linked_and_linked_before_it_is_tagged() {
     let fixture = Fixture::new();
     let (result, steps) = script::run(None, || fixture.tree.put_manifest(&name(), &signature()));
     result.expect("put");
-    let mut expected = created("", "blobs/sha256/hh/SIGNATURE");
-    expected.extend(written("blobs/sha256/hh/SIGNATURE/data"));
+    let mut expected = written("", "blobs/sha256/hh/SIGNATURE", "data");
     // For the lock.
-    expected.extend(created("", "repositories/demo/_referrers"));
+    for dir in [
+        "repositories",
+        "repositories/demo",
+        "repositories/demo/_referrers",
+    ] {
+        expected.push(format!("create_dir {dir}"));
+    }
+    for dir in ["", "repositories", "repositories/demo"] {
+        expected.push(format!("sync_dir {dir}"));
+    }
     let manifests = "repositories/demo/_manifests";
-    expected.extend(created(
+    expected.extend(written(
         "repositories/demo",
         "_manifests/revisions/sha256/SIGNATURE",
+        "link",
     ));
-    expected.extend(written(&format!(
-        "{manifests}/revisions/sha256/SIGNATURE/link"
-    )));
     // Derived, so not synced.
     let entry = "repositories/demo/_referrers/sha256/SUBJECT/sha256/SIGNATURE";
     expected.push(format!("create_dir_all {entry}"));
@@ -189,17 +195,42 @@ fn a_manifest_is_durable_before_it_is_linked_and_linked_before_it_is_tagged() {
     expected.push(format!("write {entry}/link.tmp"));
     expected.push(format!("rename {entry}/link"));
     let tags = format!("{manifests}/tags");
-    expected.extend(created(manifests, "tags/v1/index/sha256/SIGNATURE"));
-    expected.extend(written(&format!("{tags}/v1/index/sha256/SIGNATURE/link")));
-    expected.extend(created(&format!("{tags}/v1"), "current"));
-    expected.extend(written(&format!("{tags}/v1/current/link")));
-    expected.extend(created(&tags, "latest/index/sha256/SIGNATURE"));
-    expected.extend(written(&format!(
-        "{tags}/latest/index/sha256/SIGNATURE/link"
-    )));
-    expected.extend(created(&format!("{tags}/latest"), "current"));
-    expected.extend(written(&format!("{tags}/latest/current/link")));
+    expected.extend(written(manifests, "tags/v1/index/sha256/SIGNATURE", "link"));
+    expected.extend(written(&format!("{tags}/v1"), "current", "link"));
+    expected.extend(written(&tags, "latest/index/sha256/SIGNATURE", "link"));
+    expected.extend(written(&format!("{tags}/latest"), "current", "link"));
     assert_eq!(fixture.show(&steps), expected);
+}
+
+#[test]
+fn a_fast_push_takes_the_same_steps_and_waits_for_none() {
+    let push = |durability| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = dir.path().to_path_buf();
+        let tree = Tree::new(root, Reserve::default(), durability);
+        tree.prepare().expect("writable");
+        let fixture = Fixture { dir, tree };
+        let id = fixture.upload(b"blob");
+        let (result, mut steps) = script::run(None, || {
+            // A new repository's directories are made when its upload begins.
+            let finished = fixture.tree.finish_upload(&name(), &id, &sha256(b"blob"));
+            finished.and_then(|()| fixture.tree.put_manifest(&name(), &signature()))
+        });
+        result.expect("pushed");
+        steps.retain(|(_, path)| !path.ends_with(id.as_str()));
+        fixture.show(&steps)
+    };
+    let (safe, fast) = (push(Durability::Safe), push(Durability::Fast));
+    let is_sync = |step: &&String| step.starts_with("sync_");
+    assert!(safe.iter().filter(is_sync).count() > 20);
+    // The directory of the repository's lock, which is made once.
+    let syncs: Vec<_> = fast.iter().filter(is_sync).collect();
+    assert_eq!(syncs, ["sync_dir repositories/demo"]);
+    let others = |steps: &[String]| {
+        let others = steps.iter().filter(|step| !is_sync(step));
+        others.cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(others(&safe), others(&fast));
 }
 
 #[test]

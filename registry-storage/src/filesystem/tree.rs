@@ -9,6 +9,7 @@ use registry_spec::storage::StorageError;
 use registry_spec::types::{Digest, RepositoryName};
 
 use super::cache::{FileCache, Held};
+use super::durability::Durability;
 use super::error::At;
 use super::layout::{self, Layout};
 use super::open::open;
@@ -26,13 +27,19 @@ pub(super) struct Tree {
     pub(super) cache: FileCache,
     pub(super) renewals: Renewals,
     pub(super) space: Space,
+    pub(super) durability: Durability,
     warned: Warned<PathBuf>,
 }
 
 impl Tree {
-    pub(super) fn new(root: PathBuf, reserve: Reserve) -> Self {
+    pub(super) fn with_defaults(root: PathBuf) -> Self {
+        Self::new(root, Reserve::default(), Durability::default())
+    }
+
+    pub(super) fn new(root: PathBuf, reserve: Reserve, durability: Durability) -> Self {
         Self {
             space: Space::new(root.clone(), reserve),
+            durability,
             layout: Layout::new(root),
             cache: FileCache::new(),
             renewals: Renewals::default(),
@@ -120,7 +127,11 @@ impl Tree {
         dir: &Path,
         digest: &Digest,
     ) -> Result<Option<fs::Metadata>, StorageError> {
-        atomic::write_unless_same(&layout::link(dir), digest.to_string().as_bytes())
+        atomic::write_unless_same(
+            &layout::link(dir),
+            digest.to_string().as_bytes(),
+            self.durability,
+        )
     }
 
     /// The length of some content, if its bytes are there.

@@ -12,6 +12,7 @@
 //! A wrong status, length or byte ends it with exit code 1.
 
 mod cpu;
+mod floor;
 mod http;
 mod idle;
 mod latency;
@@ -51,6 +52,8 @@ enum Command {
     Start(start::Arguments),
     /// Write a registry's tree of many small blobs.
     Tree(tree::Arguments),
+    /// Receive, hash and write in a bare loop, and tell the CPU time of that.
+    Floor(floor::Arguments),
 }
 
 /// What the subcommands share that measure.
@@ -76,6 +79,7 @@ async fn main() -> ExitCode {
         Command::Idle(arguments) => idle::run(arguments).await,
         Command::Start(arguments) => start::run(arguments).await,
         Command::Tree(arguments) => tree::run(&arguments),
+        Command::Floor(arguments) => floor::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

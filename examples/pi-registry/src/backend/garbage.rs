@@ -94,6 +94,7 @@ mod tests {
                 deletes: true,
                 purge: None,
                 reserve: registry_storage::filesystem::Reserve::default(),
+                durability: registry_storage::filesystem::Durability::default(),
                 gc: Gc {
                     enabled,
                     grace: HOUR,

@@ -90,9 +90,7 @@ impl Backend {
     /// cannot be listed.
     pub async fn open(storage: &config::Storage) -> Result<Self, BackendError> {
         let kind = match &storage.driver {
-            Driver::FileSystem(root) => {
-                Kind::Files(file_system::open(root, storage.reserve).await?)
-            }
+            Driver::FileSystem(root) => Kind::Files(file_system::open(root, storage).await?),
             #[cfg(feature = "object-store")]
             Driver::ObjectStore(store) => {
                 let objects = ObjectBackend::new(store, storage.redirect).await?;
@@ -198,7 +196,7 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
-    use registry_storage::filesystem::Reserve;
+    use registry_storage::filesystem::{Durability, Reserve};
 
     use super::*;
 
@@ -206,6 +204,7 @@ mod tests {
         config::Storage {
             driver: Driver::FileSystem(root),
             reserve: Reserve::default(),
+            durability: Durability::default(),
             redirect: false,
             deletes: true,
             purge: None,

@@ -16,7 +16,7 @@ log:
   formatter: text
   accesslog: {disabled: false}
 storage:
-  filesystem: {rootdirectory: /var/lib/registry, reserve: '256MiB, 2%'}
+  filesystem: {rootdirectory: /var/lib/registry, reserve: '256MiB, 2%', durability: safe}
   delete: {enabled: false}
   maintenance:
     uploadpurging: {enabled: true, age: 168h, interval: 24h, dryrun: false}
@@ -445,7 +445,7 @@ mod tests {
             "health: {file: [{file: /x}], tcp: [{addr: 'a:1', threshold: 0, timeout: 0}], \
              http: [{uri: 'http://a/', statuscode: 0, headers: {A: [b]}}]}",
             "catalog: {maxentries: 0}\ntags: {maxtags: 0}",
-            "storage: {filesystem: {reserve: [1GiB, 5%]}}",
+            "storage: {filesystem: {reserve: [1GiB, 5%], durability: fast}}",
             "storage: {filesystem: {rootdirectory: rel/x, reserve: 0}, delete: , maintenance: {readonly: {enabled: true}}}",
             "auth: none\nhttp: ",
             "auth: {htpasswd: {path: users}}",

@@ -112,6 +112,7 @@ const KEYS: &[(&str, Support)] = &[
     ("reporting", Ignored("nothing is reported to third parties")),
     ("storage.cache", Ignored("nothing needs a descriptor cache")),
     ("storage.delete.enabled", Used),
+    ("storage.filesystem.durability", Used),
     (
         "storage.filesystem.maxthreads",
         Ignored("file access needs no thread limit"),

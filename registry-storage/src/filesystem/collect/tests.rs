@@ -11,7 +11,6 @@ use tempfile::TempDir;
 
 use super::super::disk::script::{self, Fault};
 use super::super::layout;
-use super::super::space::Reserve;
 use super::super::tree::Tree;
 use super::super::upload::Lock;
 use crate::collect::{CollectOptions, Report};
@@ -33,7 +32,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let tree = Tree::new(dir.path().to_path_buf(), Reserve::default());
+        let tree = Tree::with_defaults(dir.path().to_path_buf());
         tree.prepare().expect("writable");
         push_image(&tree, "dead", None);
         let live = push_image(&tree, "live", Some("latest"));
@@ -45,7 +44,7 @@ impl Fixture {
     }
 
     fn restarted(&self) -> Tree {
-        Tree::new(self.dir.path().to_path_buf(), Reserve::default())
+        Tree::with_defaults(self.dir.path().to_path_buf())
     }
 
     fn is_whole(&self) {

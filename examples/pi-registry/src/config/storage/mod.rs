@@ -14,7 +14,7 @@ mod section;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use registry_storage::filesystem::Reserve;
+use registry_storage::filesystem::{Durability, Reserve};
 
 use super::error::ConfigError;
 use super::node::{Node, Source, Value};
@@ -42,6 +42,9 @@ pub struct Storage {
     /// free. Means nothing to object stores. Default: 256 MiB or 2 %,
     /// whichever is less.
     pub reserve: Reserve,
+    /// `storage.filesystem.durability`, our own: whether a push is on the disk
+    /// before it is acknowledged. Means nothing to object stores. Default: it is.
+    pub durability: Durability,
     /// `storage.redirect.disable`, inverted: whether clients are sent to an
     /// object store for the content of blobs. Default: no, other than with
     /// distribution, since they must then reach it and trust its certificate.
@@ -121,12 +124,27 @@ impl Storage {
             gc: Gc::read(root, &driver)?,
             driver,
             reserve: reserve::read(root)?,
+            durability: durability(root)?,
             redirect,
             deletes: deletes.unwrap_or(!with_file),
             purge: Purge::read(root)?,
             read_only: read_only.unwrap_or(false),
         })
     }
+}
+
+fn durability(root: &Node) -> Result<Durability, ConfigError> {
+    let durability = read::parsed(
+        root,
+        "storage.filesystem.durability",
+        "safe, or fast where a power cut may lose what was pushed last",
+        |text| match text {
+            "safe" => Some(Durability::Safe),
+            "fast" => Some(Durability::Fast),
+            _ => None,
+        },
+    )?;
+    Ok(durability.unwrap_or_default())
 }
 
 impl Driver {

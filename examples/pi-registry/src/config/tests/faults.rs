@@ -52,6 +52,11 @@ fn every_error_names_place_key_value_and_what_is_expected() {
              nothing",
         ),
         (
+            "storage: {filesystem: {durability: none}}",
+            "storage.filesystem.durability is \"none\": expected safe, or fast where a power cut \
+             may lose what was pushed last",
+        ),
+        (
             "http: {net: udp}",
             "http.net is \"udp\": expected tcp or unix",
         ),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use registry_storage::filesystem::Reserve;
+use registry_storage::filesystem::{Durability, Reserve};
 use registry_tls::server::{ClientAuth, MinimumTls};
 
 use super::super::{Auth, Config, LogFormat, Network, Origin};
@@ -35,6 +35,7 @@ fn with_a_file_the_defaults_are_those_of_distribution() {
     assert!(!config.storage.deletes);
     let hour = Duration::from_secs(3600);
     assert_eq!(config.storage.reserve, Reserve::default());
+    assert_eq!(config.storage.durability, Durability::Safe);
     let purge = config.storage.purge.expect("on by default");
     assert_eq!((purge.age, purge.interval), (168 * hour, 24 * hour));
     assert!(config.warnings.is_empty());
@@ -47,7 +48,7 @@ fn every_key_is_read() {
 version: 0.1
 log: {level: debug, formatter: json}
 storage:
-  filesystem: {rootdirectory: /data, reserve: 1GiB}
+  filesystem: {rootdirectory: /data, reserve: 1GiB, durability: fast}
   delete: {enabled: 'true'}
   maintenance: {uploadpurging: {age: 1h, interval: 1m30s}}
 http: {addr: 'localhost:5001', draintimeout: 2m, net: tcp}
@@ -59,6 +60,7 @@ auth: none
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.storage.driver.directory(), Some(Path::new("/data")));
     assert_eq!(config.storage.reserve, Reserve::new(1 << 30, 100));
+    assert_eq!(config.storage.durability, Durability::Fast);
     assert!(config.storage.deletes);
     let purge = config.storage.purge.expect("on");
     assert_eq!(purge.age, Duration::from_secs(3600));
