@@ -65,14 +65,15 @@
 //!
 //! A method's acknowledgement means that what it did is on the disk, as far as
 //! the disk and its file system keep what they promise about `fsync`. Each
-//! line is durable before the next begins:
+//! line is durable before the next begins (unless `filesystem::Durability::Fast`
+//! is asked for):
 //!
 //! | push of a blob | push of a manifest | delete of a manifest |
 //! |---|---|---|
 //! | `data` is synced | its bytes, as a blob | each tag at it: `current/link`, then the rest |
-//! | its new directories are synced in their parents | the link in `revisions` | the link in `revisions` |
-//! | `data` is renamed to its place, the directory synced | its entry among the referrers (not synced, see below) | |
-//! | the link in `_layers` | per tag `index/…/link`, then `current/link` | |
+//! | `data` is renamed to its place, the directory synced, and new ones in their parents | the link in `revisions` | the link in `revisions` |
+//! | the link in `_layers` | its entry among the referrers (not synced, see below) | |
+//! | | per tag `index/…/link`, then `current/link` | |
 //!
 //! Small files are written beside their place, synced, renamed, and their
 //! directory is synced: a reader sees the old content or the new. What a crash
@@ -99,7 +100,8 @@
 //! * **A disk that loses writes without a reboot** (a USB drive pulled out and
 //!   put back, say) may have a session's saved hash cover bytes that it lost.
 //! * **File systems without a journal** may lose new directories whose creator
-//!   was killed before it had synced them.
+//!   had not got to syncing them, though another push is acknowledged in them
+//!   meanwhile, or it was killed.
 //! * **Garbage collection by Distribution** must not run beside pushes; that
 //!   is Distribution's own rule, and nothing here makes up for it.
 //! * **Distribution writing at the same time** takes no lock: conditional
