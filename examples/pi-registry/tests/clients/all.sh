@@ -4,8 +4,8 @@
 #   all.sh            everything; see lib.sh for the variables that choose the program under test
 #   all.sh tools      only installs what the scripts need
 #   all.sh NAME...    only these: conformance clients crash storage_faults memory both_ways verify collect behind_proxy stories
-#                     tags tls tls_clients auth auth_clients many object object_both_ways replicas object_faults object_large
-#                     emulators
+#                     tags tls tls_clients auth auth_clients kubernetes many object object_both_ways replicas object_faults
+#                     object_large emulators
 #
 # many.sh and object_large.sh get small numbers here, unless CI_EXTRA is set or they are given; auth_clients.sh has helm only
 # with it, and only then everything includes emulators: these take minutes to install, and prove less than MinIO does.
@@ -17,14 +17,14 @@ if [[ ${1:-} == tools ]]; then
     source ./lib.sh
     need curl jq ss openssl tar gzip mount docker dockerd containerd ctr podman skopeo conformance crane \
         docker-registry nginx htpasswd ip unshare nsenter setpriv perl update-ca-certificates \
-        oras regctl crictl minio
+        oras regctl crictl minio kustomize
     [[ -z ${CI_EXTRA:-} ]] || need helm fake-gcs-server azurite-blob
     exit 0
 fi
 
 scripts=("$@")
 ((${#scripts[@]})) || scripts=(conformance clients crash storage_faults memory both_ways verify collect behind_proxy stories tags
-    tls tls_clients auth auth_clients many object object_both_ways replicas object_faults object_large)
+    tls tls_clients auth auth_clients kubernetes many object object_both_ways replicas object_faults object_large)
 ((${#})) || [[ -z ${CI_EXTRA:-} ]] || scripts+=(emulators)
 [[ -n ${CI_EXTRA:-} ]] || export MANY_TAGS=${MANY_TAGS:-2000} MANY_REPOSITORIES=${MANY_REPOSITORIES:-500}
 out=$(mktemp)

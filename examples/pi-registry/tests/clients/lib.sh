@@ -97,6 +97,7 @@ need() {
         oras) go_tool "$ORAS_MODULE" ;;
         regctl) go_tool "$REGCTL_MODULE" ;;
         helm) go_tool "$HELM_MODULE" ;;
+        kustomize) go_tool "$KUSTOMIZE_MODULE" ;;
         crictl) go_tool "$CRICTL_MODULE" ;;
         minio) go_tool "$MINIO_MODULE" ;;
         fake-gcs-server) go_tool "$FAKE_GCS_MODULE" ;;
