@@ -116,6 +116,10 @@ struct Htpasswd {
     arguments: Vec<OsString>,
 }
 
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Reads the arguments of a process, its own name among them.
 pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Action, clap::Error> {
     let mut arguments = arguments;
@@ -126,7 +130,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Action, clap::Error> {
         return Ok(Action::Htpasswd(arguments.split_off(1)));
     }
     let as_registry = called(arguments.first(), "registry");
-    let mut command = Cli::command();
+    let mut command = command();
     if as_registry {
         // `docker run IMAGE registry serve …`, which distribution's image runs
         // as it stands.

@@ -53,6 +53,7 @@ pub mod public_url;
 pub mod response_headers;
 mod run;
 pub mod serve;
+mod service_manager;
 mod signals;
 pub mod tag_rules;
 pub mod watched;
@@ -60,6 +61,13 @@ pub mod watched;
 pub use app::app;
 pub use config::Config;
 pub use run::run;
+
+/// The command line, for what is made of it: manual pages, completions of
+/// shells.
+#[must_use]
+pub fn command() -> clap::Command {
+    cli::command()
+}
 
 /// Compiles the code of the workspace's README.
 #[cfg(doctest)]

@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::serve::{self, Bound, Options};
 use crate::signals::Signals;
 use crate::tag_rules::CurrentTagRules;
-use crate::{app, banner, commands, logging, open_files};
+use crate::{app, banner, commands, logging, open_files, service_manager};
 
 /// How long the end waits for a reader of the access log.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -173,6 +173,7 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
     let signals = Mutex::new(signals);
     let stop = async {
         let signal = signals.lock().await.next().await.name();
+        service_manager::stopping();
         tracing::info!("{signal}: stopping, transfers may go on for {drain:?}");
     };
     let mut second = None;
@@ -234,4 +235,5 @@ fn announce(config: &Config, bound: &Bound) {
         ),
         _ => tracing::info!("listens on {scheme}://{bound}, data in {data}"),
     }
+    service_manager::ready(&format!("listens on {scheme}://{bound}"));
 }

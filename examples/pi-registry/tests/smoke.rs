@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -617,4 +618,37 @@ fn check_tells_what_prevents_a_start() {
             "{expected}\n{out}"
         );
     }
+}
+
+#[test]
+fn the_service_manager_is_told_when_it_answers_and_when_it_stops() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("notify");
+    let manager = UnixDatagram::bind(&path).expect("bound");
+    manager.set_read_timeout(Some(LONG)).expect("set");
+    let told = || {
+        let mut bytes = [0; 4096];
+        let len = manager.recv(&mut bytes).expect("told");
+        String::from_utf8(bytes[..len].to_vec()).expect("text")
+    };
+    fs::write(
+        dir.path().join("c.yml"),
+        CONFIG.replace("DATA", dir.path().join("data").to_str().expect("UTF-8")),
+    )
+    .expect("written");
+    let mut child = command(dir.path())
+        .args(["serve", "c.yml"])
+        .env("NOTIFY_SOCKET", &path)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("started");
+    let ready = told();
+    let listens = ready.strip_prefix("READY=1\nSTATUS=listens on http://127.0.0.1:");
+    let port = listens.expect(&ready).trim_end();
+    TcpStream::connect(("127.0.0.1", port.parse().expect("a port"))).expect("it answers");
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::TERM).expect("sent");
+    assert_eq!(told().trim_end(), "STOPPING=1");
+    assert!(child.wait().expect("ended").success());
 }
