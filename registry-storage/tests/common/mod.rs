@@ -1,5 +1,6 @@
 //! A tree, seen from both sides: through the storage, and as files.
 
+pub(crate) mod busy;
 pub(crate) mod collecting;
 
 use std::fs;

@@ -3,6 +3,8 @@
 // Each test file needs some of it.
 #![allow(dead_code)]
 
+pub(crate) mod late;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
