@@ -125,7 +125,7 @@
 //! # Ok(()) }
 //! ```
 
-#[cfg(unix)]
+#[cfg(any(unix, feature = "object-store"))]
 pub mod collect;
 #[cfg(unix)]
 pub mod filesystem;

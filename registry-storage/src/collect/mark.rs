@@ -1,10 +1,11 @@
 //! Which of a repository's manifests live, and what they name.
 
+use futures_util::future::join_all;
 use registry_spec::storage::StorageError;
 use registry_spec::types::{Digest, References, RepositoryName};
 
 use super::keys::Keys;
-use super::steps::{Steps, Unit};
+use super::steps::{Found, Steps, Unit};
 
 /// A repository's manifests.
 #[derive(Debug, Default)]
@@ -38,55 +39,33 @@ impl Marked {
     /// or that refer to something live by their subject; those that are young,
     /// and those that lived when they were `known` or were not yet known. Without
     /// a look at the tags nothing is told about that.
-    pub(super) async fn read(
-        steps: &impl Steps,
+    pub(super) async fn read<S: Steps>(
+        steps: &S,
         name: &RepositoryName,
         with_tags: bool,
         known: Option<&Self>,
     ) -> Result<Self, StorageError> {
         let mut marked = Self::default();
         let mut listed = steps.manifests(name).await?;
-        listed.sort_unstable();
-        listed.dedup();
-        for digest in listed {
-            match steps.look(Unit::Manifest(name, digest)).await {
-                Ok(Some(found)) => {
-                    if found.content != digest {
-                        let index = marked.manifests.len();
-                        marked.aliases.push((index, found.content));
-                    }
-                    let lived = known.is_some_and(|known| match known.find(&digest) {
-                        Some(index) => known.manifests[index].is_live,
-                        None => true,
-                    });
-                    marked.manifests.push(Manifest {
-                        digest,
-                        is_aside: found.is_aside,
-                        is_live: !found.is_old || lived,
-                        is_gone: false,
-                    });
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    marked.faults.push(error);
-                    marked.broken.push(digest);
-                }
+        listed.sort_unstable_by_key(|listed| listed.digest);
+        listed.dedup_by_key(|listed| listed.digest);
+        for some in listed.chunks(S::CONCURRENCY) {
+            let looks = some.iter().map(|listed| {
+                let unit = Unit::Manifest(name, listed.digest);
+                steps.look_at(unit, listed)
+            });
+            for (listed, found) in some.iter().zip(join_all(looks).await) {
+                marked.add(listed.digest, found, known);
             }
         }
-        for index in 0..marked.manifests.len() {
-            match marked.references(steps, name, index).await {
-                Ok(Some(references)) => {
-                    for child in &references.children {
-                        let child = marked.find(child);
-                        marked.edges.extend(child.map(|child| (index, child)));
-                    }
-                    let subject = references.subject.as_ref();
-                    let subject = subject.and_then(|subject| marked.find(subject));
-                    marked.edges.extend(subject.map(|subject| (subject, index)));
-                    marked.use_all(&references);
+        let all: Vec<usize> = (0..marked.manifests.len()).collect();
+        for some in all.chunks(S::CONCURRENCY) {
+            for (index, references) in marked.references_of(steps, name, some).await {
+                match references {
+                    Ok(Some(references)) => marked.link(index, &references),
+                    Ok(None) => marked.manifests[index].is_gone = true,
+                    Err(error) => marked.faults.push(error),
                 }
-                Ok(None) => marked.manifests[index].is_gone = true,
-                Err(error) => marked.faults.push(error),
             }
         }
         marked.edges.sort_unstable();
@@ -104,6 +83,49 @@ impl Marked {
         }
         marked.spread();
         Ok(marked)
+    }
+
+    fn add(
+        &mut self,
+        digest: Digest,
+        found: Result<Option<Found>, StorageError>,
+        known: Option<&Self>,
+    ) {
+        match found {
+            Ok(Some(found)) => {
+                if found.content != digest {
+                    let index = self.manifests.len();
+                    self.aliases.push((index, found.content));
+                }
+                let lived = known.is_some_and(|known| match known.find(&digest) {
+                    Some(index) => known.manifests[index].is_live,
+                    None => true,
+                });
+                self.manifests.push(Manifest {
+                    digest,
+                    is_aside: found.is_aside,
+                    is_live: !found.is_old || lived,
+                    is_gone: false,
+                });
+            }
+            Ok(None) => {}
+            Err(error) => {
+                self.faults.push(error);
+                self.broken.push(digest);
+            }
+        }
+    }
+
+    /// Keeps what a manifest names.
+    fn link(&mut self, index: usize, references: &References) {
+        for child in &references.children {
+            let child = self.find(child);
+            self.edges.extend(child.map(|child| (index, child)));
+        }
+        let subject = references.subject.as_ref();
+        let subject = subject.and_then(|subject| self.find(subject));
+        self.edges.extend(subject.map(|subject| (subject, index)));
+        self.use_all(references);
     }
 
     /// The next manifests to go: those that do not live and that nothing keeps
@@ -154,16 +176,17 @@ impl Marked {
     }
 
     /// Forgets what only those name that are gone.
-    pub(super) async fn settle(&mut self, steps: &impl Steps, name: &RepositoryName) {
+    pub(super) async fn settle<S: Steps>(&mut self, steps: &S, name: &RepositoryName) {
         self.used = Keys::default();
-        for index in 0..self.manifests.len() {
-            if self.manifests[index].is_gone {
-                continue;
-            }
-            match self.references(steps, name, index).await {
-                Ok(Some(references)) => self.use_all(&references),
-                Ok(None) => self.manifests[index].is_gone = true,
-                Err(error) => self.faults.push(error),
+        let left = (0..self.manifests.len()).filter(|index| !self.manifests[*index].is_gone);
+        let left: Vec<usize> = left.collect();
+        for some in left.chunks(S::CONCURRENCY) {
+            for (index, references) in self.references_of(steps, name, some).await {
+                match references {
+                    Ok(Some(references)) => self.use_all(&references),
+                    Ok(None) => self.manifests[index].is_gone = true,
+                    Err(error) => self.faults.push(error),
+                }
             }
         }
     }
@@ -175,9 +198,10 @@ impl Marked {
         name: &RepositoryName,
         linked: &mut Keys,
     ) -> Result<(), StorageError> {
-        for digest in steps.manifests(name).await? {
+        for listed in steps.manifests(name).await? {
+            let digest = listed.digest;
             if self.find(&digest).is_none()
-                && let Some(found) = steps.look(Unit::Manifest(name, digest)).await?
+                && let Some(found) = steps.look_at(Unit::Manifest(name, digest), &listed).await?
             {
                 linked.insert(&found.content);
                 if let Some(references) = references(steps, name, &digest, &found.content).await? {
@@ -188,19 +212,18 @@ impl Marked {
         Ok(())
     }
 
-    async fn references(
+    /// Reads some manifests at once.
+    async fn references_of(
         &self,
         steps: &impl Steps,
         name: &RepositoryName,
-        index: usize,
-    ) -> Result<Option<References>, StorageError> {
-        references(
-            steps,
-            name,
-            &self.manifests[index].digest,
-            &self.content(index),
-        )
-        .await
+        some: &[usize],
+    ) -> Vec<(usize, Result<Option<References>, StorageError>)> {
+        let reads = some.iter().map(|index| async move {
+            let (digest, content) = (self.manifests[*index].digest, self.content(*index));
+            (*index, references(steps, name, &digest, &content).await)
+        });
+        join_all(reads).await
     }
 
     fn use_all(&mut self, references: &References) {

@@ -12,7 +12,8 @@
 //!
 //! # The protocol
 //!
-//! Nothing is locked, and no clock is relied upon. All that is asked of the
+//! Nothing is locked, and no clock is relied upon (in object stores, the time
+//! that a request may be on its way is). All that is asked of the
 //! store are atomic steps on one unit, each of which sees what was
 //! acknowledged before it began.
 //!
@@ -74,6 +75,17 @@
 //! *A delete by a client* removes what is in its place and what is set aside,
 //! so that no collector brings it back.
 //!
+//! # In object stores
+//!
+//! These know no renames. There a unit that is set aside stays in its place,
+//! with an object beside it that says so: a tombstone, of each collector its
+//! own. Who puts the unit back withdraws that. A collector deletes in three
+//! steps: it condemns the tombstone, unless it was withdrawn, which the store
+//! tells in one step; then the unit goes, and then the tombstone. Writers wait
+//! for the end of that. A manifest is published by another object, which only
+//! collectors see, until all that it needs is known to be there. With this the
+//! argument is the same. A store that cannot write on a condition is refused.
+//!
 //! # The grace period
 //!
 //! It is a courtesy to clients, not what the argument rests on: one that was
@@ -87,7 +99,7 @@
 //! push and the push of the tag.
 //!
 //! Ages are told by the store's clock alone: the times of units are compared
-//! with that of a file written at the start. What comes from the future is
+//! with that of a file or object written at the start. What comes from the future is
 //! young. Programs that take no part in this, such as Distribution, are
 //! protected by the grace period only.
 //!
@@ -112,6 +124,8 @@ mod model;
 pub use options::CollectOptions;
 pub use report::{Consequence, Counted, Event, Item, Problem, Reason, Report};
 
-pub(crate) use relied::{Shelf, link_blob, push_manifest};
+pub(crate) use relied::{Shelf, YOUNG, link_blob, push_manifest};
 pub(crate) use run::Run;
-pub(crate) use steps::{Found, Repositories, Steps, Unit};
+#[cfg(feature = "object-store")]
+pub(crate) use steps::Told;
+pub(crate) use steps::{Found, Listed, Repositories, Steps, Unit};

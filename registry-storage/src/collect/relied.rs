@@ -1,9 +1,17 @@
 //! The writers' side of the protocol: publish, then check.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use registry_spec::storage::{PutManifest, StorageError};
 use registry_spec::types::{Digest, RepositoryName, Requirement};
 
 use super::steps::Unit;
+
+/// How old a link may be that is relied on: a small part of any reasonable
+/// grace period, and so long that a link that is asked for all the time is
+/// seldom written.
+pub(crate) const YOUNG: Duration = Duration::from_secs(15 * 60);
 
 /// How many missing things are named.
 const NAMED: usize = 16;
@@ -12,6 +20,9 @@ const LOOKS: usize = 16;
 
 /// What a writer asks of a store, each one step.
 pub(crate) trait Shelf: Sync {
+    /// How many units are looked at at once.
+    const CONCURRENCY: usize;
+
     /// Writes a link durably, or makes sure of one that is there and renews
     /// its time; whether there was none before, not even set aside.
     fn publish(
@@ -106,28 +117,40 @@ async fn check(
     }
 }
 
-async fn missing(
-    shelf: &impl Shelf,
+async fn missing<S: Shelf>(
+    shelf: &S,
     name: &RepositoryName,
     manifest: &PutManifest,
 ) -> Result<Vec<Digest>, StorageError> {
+    let required: Vec<&Requirement> = manifest.requirements.iter().collect();
     let mut missing = Vec::new();
-    for requirement in &manifest.requirements {
-        let is_there = match requirement {
-            Requirement::Child(digest) if follow(shelf, Unit::Manifest(name, *digest)).await? => {
-                true
+    for some in required.chunks(S::CONCURRENCY) {
+        let looks = some.iter().map(|required| is_there(shelf, name, required));
+        for (required, is_there) in some.iter().zip(join_all(looks).await) {
+            if !is_there? {
+                missing.push(*required.digest());
             }
-            // The children of a build cache are blobs.
-            requirement => follow(shelf, Unit::Layer(name, *requirement.digest())).await?,
-        };
-        if !is_there {
-            missing.push(*requirement.digest());
-            if missing.len() == NAMED {
-                break;
-            }
+        }
+        if missing.len() >= NAMED {
+            missing.truncate(NAMED);
+            break;
         }
     }
     Ok(missing)
+}
+
+async fn is_there(
+    shelf: &impl Shelf,
+    name: &RepositoryName,
+    required: &Requirement,
+) -> Result<bool, StorageError> {
+    if let Requirement::Child(digest) = required
+        && follow(shelf, Unit::Manifest(name, *digest)).await?
+    {
+        return Ok(true);
+    }
+    // The children of a build cache are blobs.
+    follow(shelf, Unit::Layer(name, *required.digest())).await
 }
 
 /// Makes sure of a link and of the bytes that it names.

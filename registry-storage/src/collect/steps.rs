@@ -49,6 +49,30 @@ pub(crate) struct Found {
     pub(crate) bytes: u64,
 }
 
+/// A place that a list shows, and what the list tells of it besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) digest: Digest,
+    /// `None` where only a look can tell.
+    pub(crate) told: Option<Told>,
+}
+
+/// What a list tells of a unit that is in its place, and whose content is the
+/// digest of its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// As in [`Found`].
+    pub(crate) is_old: bool,
+    /// As in [`Found`].
+    pub(crate) bytes: u64,
+}
+
+impl From<Digest> for Listed {
+    fn from(digest: Digest) -> Self {
+        Self { digest, told: None }
+    }
+}
+
 /// The repositories, and what may hide further ones.
 #[derive(Debug, Default)]
 pub(crate) struct Repositories {
@@ -61,6 +85,9 @@ pub(crate) struct Repositories {
 ///
 /// The futures of a store of files never wait; they are then polled once.
 pub(crate) trait Steps: Sync {
+    /// How many steps of a kind are taken at once.
+    const CONCURRENCY: usize;
+
     /// Everything that may hold links. Fails when some of it cannot be listed.
     fn repositories(&self) -> impl Future<Output = Result<Repositories, StorageError>> + Send;
 
@@ -74,13 +101,13 @@ pub(crate) trait Steps: Sync {
     fn manifests(
         &self,
         name: &RepositoryName,
-    ) -> impl Future<Output = Result<Vec<Digest>, StorageError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Listed>, StorageError>> + Send;
 
     /// Where there may be layer links, in their places or set aside.
     fn layers(
         &self,
         name: &RepositoryName,
-    ) -> impl Future<Output = Result<Vec<Digest>, StorageError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Listed>, StorageError>> + Send;
 
     /// Where there may be bytes, in their places or set aside, of those digests
     /// whose hash begins with `first`.
@@ -88,7 +115,26 @@ pub(crate) trait Steps: Sync {
         &self,
         algorithm: Algorithm,
         first: u8,
-    ) -> impl Future<Output = Result<Vec<Digest>, StorageError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Listed>, StorageError>> + Send;
+
+    /// What there is of a unit that was listed.
+    fn look_at(
+        &self,
+        unit: Unit<'_>,
+        listed: &Listed,
+    ) -> impl Future<Output = Result<Option<Found>, StorageError>> + Send {
+        async move {
+            match listed.told {
+                Some(told) => Ok(Some(Found {
+                    content: listed.digest,
+                    is_old: told.is_old,
+                    is_aside: false,
+                    bytes: told.bytes,
+                })),
+                None => self.look(unit).await,
+            }
+        }
+    }
 
     /// Looks at one unit.
     fn look(
@@ -113,13 +159,9 @@ pub(crate) trait Steps: Sync {
     /// Puts a unit back if it is set aside, under whatever name.
     fn put_back(&self, unit: Unit<'_>) -> impl Future<Output = Result<(), StorageError>> + Send;
 
-    /// Deletes what this run has set aside, and tells how many bytes of a blob
-    /// that were, 0 for a link; `None` when it is not there any more. For a
-    /// manifest, lastingly before it returns.
-    fn delete(
-        &self,
-        unit: Unit<'_>,
-    ) -> impl Future<Output = Result<Option<u64>, StorageError>> + Send;
+    /// Deletes what this run has set aside; `false` when it is not set aside
+    /// any more. For a manifest, lastingly before it returns.
+    fn delete(&self, unit: Unit<'_>) -> impl Future<Output = Result<bool, StorageError>> + Send;
 
     /// Clears away what was derived from manifests that are deleted: each with
     /// its subject.

@@ -6,17 +6,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use registry_spec::storage::StorageError;
 
 use super::disk;
 use super::error::{At, is_absent};
-
-/// How old a link may be that is relied on: a small part of any reasonable
-/// grace period, and so long that a link that is asked for all the time is
-/// seldom written.
-const YOUNG: Duration = Duration::from_secs(15 * 60);
+use crate::collect::YOUNG;
 
 /// Whether links can be renewed here at all.
 #[derive(Debug, Default)]

@@ -16,6 +16,8 @@ pub(super) fn done<T>(work: impl Future<Output = T>) -> T {
 }
 
 impl Shelf for Tree {
+    const CONCURRENCY: usize = 1;
+
     async fn publish(&self, link: Unit<'_>, content: &Digest) -> Result<bool, StorageError> {
         let path = self.layout.place(link);
         let was_aside = aside::restore(&path)?;

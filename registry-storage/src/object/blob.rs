@@ -1,7 +1,8 @@
 //! Blobs of a repository: end-2, end-10, end-11.
 //!
 //! The link and the content are asked for at the same time, and the link tells
-//! whether the content may be seen. A link of Distribution's may name another
+//! whether the content may be seen. Who asks whether a blob is there keeps its
+//! link from garbage collections. A link of Distribution's may name another
 //! digest than its key does; the content is then asked for once more.
 
 use std::ops::Range;
@@ -9,10 +10,20 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method};
 use registry_spec::storage::{Blob, BlobUrl, ByteStream, StorageError};
-use registry_spec::types::{Digest, RepositoryName};
+use registry_spec::types::{Digest, RepositoryName, UploadId};
 
 use super::error::At;
-use super::objects::Objects;
+use super::objects::{Link, Objects};
+use super::push::Push;
+use crate::collect;
+
+/// A blob of a repository.
+struct FoundBlob {
+    /// Whose bytes it is.
+    content: Digest,
+    len: u64,
+    link: Link,
+}
 
 impl Objects {
     pub(super) async fn stat_blob(
@@ -20,24 +31,29 @@ impl Objects {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<u64, StorageError> {
-        Ok(self.find_blob(name, digest).await?.1)
+        let found = self.find_blob(name, digest).await?;
+        match self.renew_layer(name, digest, found.link).await? {
+            true => Ok(found.len),
+            false => Err(StorageError::BlobUnknown),
+        }
     }
 
-    /// The digest of a blob's content, and its length.
     async fn find_blob(
         &self,
         name: &RepositoryName,
         digest: &Digest,
-    ) -> Result<(Digest, u64), StorageError> {
-        let link = self.layout.layer(name, digest);
-        let (content, len) = tokio::join!(self.read_link(&link), self.content_len(digest));
-        let content = content?.ok_or(StorageError::BlobUnknown)?;
+    ) -> Result<FoundBlob, StorageError> {
+        let path = self.layout.layer(name, digest);
+        let (link, len) = tokio::join!(self.read_whole_link(&path), self.content_len(digest));
+        let link = link?.ok_or(StorageError::BlobUnknown)?;
+        let content = link.digest.ok_or(StorageError::BlobUnknown)?;
         let len = if content == *digest {
             len?
         } else {
             self.content_len(&content).await?
         };
-        Ok((content, len.ok_or(StorageError::BlobUnknown)?))
+        let len = len.ok_or(StorageError::BlobUnknown)?;
+        Ok(FoundBlob { content, len, link })
     }
 
     pub(super) async fn read_blob(
@@ -75,8 +91,8 @@ impl Objects {
         let Some(signer) = &self.bucket.signer else {
             return Ok(None);
         };
-        let (content, size) = self.find_blob(name, digest).await?;
-        let path = self.layout.blob_data(&content);
+        let found = self.find_blob(name, digest).await?;
+        let path = self.layout.blob_data(&found.content);
         let url = signer
             .signed_url(Method::GET, &path, valid_for)
             .await
@@ -84,7 +100,7 @@ impl Objects {
         // A URL is ASCII without control characters.
         Ok(HeaderValue::from_str(url.as_str())
             .ok()
-            .map(|url| BlobUrl::new(url, size)))
+            .map(|url| BlobUrl::new(url, found.len)))
     }
 
     pub(super) async fn delete_blob(
@@ -105,24 +121,28 @@ impl Objects {
         from: Option<&RepositoryName>,
     ) -> Result<(), StorageError> {
         let content = match from {
-            Some(from) => self.find_blob(from, digest).await?.0,
+            Some(from) => self.find_blob(from, digest).await?.content,
             None => {
                 let len = self.content_len(digest).await?;
                 len.ok_or(StorageError::BlobUnknown)?;
                 *digest
             }
         };
-        self.write_link(&self.layout.layer(name, digest), &content)
-            .await
+        match self.link_blob(name, digest, &content).await? {
+            true => Ok(()),
+            false => Err(StorageError::BlobUnknown),
+        }
     }
 
-    /// Makes content that is there a blob of the repository.
+    /// Makes content that is there a blob of the repository; `false` when a
+    /// collection has removed it meanwhile.
     pub(super) async fn link_blob(
         &self,
         name: &RepositoryName,
         digest: &Digest,
-    ) -> Result<(), StorageError> {
-        self.write_link(&self.layout.layer(name, digest), digest)
-            .await
+        content: &Digest,
+    ) -> Result<bool, StorageError> {
+        let push = Push::new(self, UploadId::random(), None);
+        collect::link_blob(&push, name, digest, content).await
     }
 }

@@ -7,6 +7,7 @@
 //! | with parts: the session is claimed, the tail becomes the last part, the parts become `data` | the session, whose `data` is there |
 //! | `data` is copied to the blob's place, by the store | content without a link, and the session |
 //! | the `_layers` link | the blob, and a rest of the session |
+//! | a look whether a garbage collection has left both, else once more | the same |
 //! | the session is removed | the blob |
 //!
 //! Without a hash that can be used, all bytes are read back once: the tail from
@@ -33,6 +34,8 @@ use super::record::Multipart;
 use super::session::Session;
 use super::upload::{Keys, Uploads};
 
+/// How often a blob is put where collections remove it before it has its link.
+const ATTEMPTS: usize = 8;
 /// How long a copy that the store has begun may take, and how often, more and
 /// more seldom, to look whether it has ended.
 const COPY_TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -74,38 +77,47 @@ impl Uploads {
         buffer: Buffer,
         digest: Digest,
     ) -> Result<(), StorageError> {
-        let (tail, permit) = (Bytes::from(buffer.bytes), buffer.permit);
+        let (tail, mut permit) = (Bytes::from(buffer.bytes), buffer.permit);
         let known = session.header.hasher().map(Hasher::finish);
         let known = known.filter(|known| known.algorithm() == digest.algorithm());
         if let Some(actual) = known {
             check(actual, digest)?;
         }
-        match session.header.multipart.clone() {
+        let content = match session.header.multipart.clone() {
             None => {
                 if known.is_none() {
                     let hasher = Some(Hasher::new(digest.algorithm()));
                     let hashed = hash(hasher, tail.clone()).await?.1;
                     hashed.map_or(Ok(()), |hasher| check(hasher.finish(), digest))?;
                 }
-                let path = self.objects.layout.blob_data(&digest);
-                self.objects.put(&path, tail).await?;
+                Some(tail)
             }
             Some(multipart) => {
                 session.claim(tail.clone()).await?;
                 let completed = self.complete(session, multipart, tail).await?;
-                // A copy may take long, and needs no memory.
-                drop(permit);
+                // What follows may take long, and needs no memory.
+                drop(permit.take());
                 if known.is_none() || matches!(completed, Completed::Before) {
                     let (data, algorithm) = (session.keys.data.clone(), digest.algorithm());
                     let read = self.objects.digest_of(&data, algorithm);
                     check(session.alive(read).await??, digest)?;
                 }
-                self.move_data(session, digest).await?;
+                None
+            }
+        };
+        let path = self.objects.layout.blob_data(&digest);
+        for _ in 0..ATTEMPTS {
+            match &content {
+                Some(tail) => self.objects.put(&path, tail.clone()).await?,
+                None => self.move_data(session, digest).await?,
+            }
+            if self.objects.link_blob(name, &digest, &digest).await? {
+                self.remove_finished(session).await;
+                return Ok(());
             }
         }
-        self.objects.link_blob(name, &digest).await?;
-        self.remove_finished(session).await;
-        Ok(())
+        let fault = "is removed all the time";
+        Err(ObjectError::inconsistent(&path, fault))
     }
 
     /// Makes one object of the parts and the tail.

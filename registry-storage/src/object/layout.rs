@@ -15,13 +15,20 @@
 //! repositories/<name>/_uploads/<id>/session                         *
 //! repositories/<name>/_referrers/<alg>/<hex>/<alg>/<hex>/link       *
 //! repositories/<name>/_referrers/indexed                            *
+//! tombstones/<unit>/<id>                                            *
+//! pushes/<name>/_manifests/<alg>/<hex>/<id>                         *
 //! probes/<id>                                                       *
 //! ```
+//!
+//! A unit of a garbage collection is a blob, `blobs/<alg>/<hex>`, or a link,
+//! `repositories/<name>/_layers/<alg>/<hex>` or `…/_manifests/<alg>/<hex>`.
 //!
 //! A [`Path`] is one object; a `String` is a prefix, and ends with `/`.
 
 use object_store::path::Path;
-use registry_spec::types::{Digest, RepositoryName, Tag, UploadId};
+use registry_spec::types::{Algorithm, Digest, RepositoryName, Tag, UploadId};
+
+use crate::collect::Unit;
 
 /// What every tag that is there has below its prefix.
 pub(super) const CURRENT_LINK: &str = "current/link";
@@ -153,6 +160,71 @@ impl Layout {
         self.in_repository(name, "_referrers/indexed")
     }
 
+    /// Where a unit of a garbage collection is.
+    pub(super) fn place(&self, unit: Unit<'_>) -> Path {
+        match unit {
+            Unit::Manifest(name, digest) => self.revision(name, &digest),
+            Unit::Layer(name, digest) => self.layer(name, &digest),
+            Unit::Blob(digest) => self.blob_data(&digest),
+        }
+    }
+
+    pub(super) fn layers(&self, name: &RepositoryName) -> String {
+        self.below_repository(name, "_layers")
+    }
+
+    /// What all begins with that a repository has, and none below it.
+    pub(super) fn own(&self, name: &RepositoryName) -> String {
+        format!("{}repositories/{name}/_", self.tree)
+    }
+
+    /// All that is derived from a repository's manifests.
+    pub(super) fn all_referrers(&self, name: &RepositoryName) -> String {
+        self.below_repository(name, "_referrers")
+    }
+
+    pub(super) fn blobs_of(&self, algorithm: Algorithm) -> String {
+        format!("{}blobs/{algorithm}/", self.tree)
+    }
+
+    pub(super) fn tombstones(&self) -> String {
+        format!("{}tombstones/", self.tree)
+    }
+
+    /// Those of one unit.
+    pub(super) fn tombstones_of(&self, unit: Unit<'_>) -> String {
+        let unit = match unit {
+            Unit::Manifest(name, digest) => {
+                format!("repositories/{name}/_manifests/{}", pair(&digest))
+            }
+            Unit::Layer(name, digest) => format!("repositories/{name}/_layers/{}", pair(&digest)),
+            Unit::Blob(digest) => format!("blobs/{}", pair(&digest)),
+        };
+        format!("{}tombstones/{unit}/", self.tree)
+    }
+
+    pub(super) fn tombstone(&self, unit: Unit<'_>, run: &UploadId) -> Path {
+        verbatim(&format!("{}{run}", self.tombstones_of(unit)))
+    }
+
+    pub(super) fn pushes(&self) -> String {
+        format!("{}pushes/", self.tree)
+    }
+
+    /// Those of one repository's manifests.
+    pub(super) fn pushes_to(&self, name: &RepositoryName) -> String {
+        format!("{}pushes/{name}/_manifests/", self.tree)
+    }
+
+    /// Those of one manifest.
+    pub(super) fn pushes_of(&self, name: &RepositoryName, digest: &Digest) -> String {
+        format!("{}{}/", self.pushes_to(name), pair(digest))
+    }
+
+    pub(super) fn push(&self, name: &RepositoryName, digest: &Digest, id: &UploadId) -> Path {
+        verbatim(&format!("{}{id}", self.pushes_of(name, digest)))
+    }
+
     /// What a look at the store writes and removes again.
     pub(super) fn probe(&self) -> Path {
         self.at(&format!("probes/{}", UploadId::random()))
@@ -176,9 +248,40 @@ fn pair(digest: &Digest) -> String {
 
 /// The digest that a key below `prefix` stands for: `<alg>/<hex>/link`.
 pub(super) fn digest_below(prefix: &str, key: &str) -> Option<Digest> {
-    let pair = key.strip_prefix(prefix)?.strip_suffix("/link")?;
+    digest_of(key.strip_prefix(prefix)?.strip_suffix("/link")?)
+}
+
+/// The digest of a push below `prefix`: `<alg>/<hex>/<id>`.
+pub(super) fn pushed_below(prefix: &str, key: &str) -> Option<Digest> {
+    digest_of(key.strip_prefix(prefix)?.rsplit_once('/')?.0)
+}
+
+/// The digest of content whose key is below a blobs' `prefix`:
+/// `<hh>/<hex>/data`.
+pub(super) fn blob_below(prefix: &str, algorithm: Algorithm, key: &str) -> Option<Digest> {
+    let (part, rest) = key.strip_prefix(prefix)?.split_once('/')?;
+    let hex = rest.strip_suffix("/data")?;
+    // What lies in another's folder is nobody's.
+    let digest = format!("{algorithm}:{hex}").parse().ok()?;
+    hex.starts_with(part).then_some(digest)
+}
+
+fn digest_of(pair: &str) -> Option<Digest> {
     let (algorithm, hex) = pair.split_once('/')?;
     format!("{algorithm}:{hex}").parse().ok()
+}
+
+/// The tag whose link has a key below the tags' `prefix`.
+pub(super) fn is_current(prefix: &str, key: &str) -> bool {
+    let below = key.strip_prefix(prefix);
+    let below = below.and_then(|key| key.split_once('/'));
+    below.is_some_and(|(_, below)| below == CURRENT_LINK)
+}
+
+/// Where a tag once stood, by the key of that below the tags' `prefix`.
+pub(super) fn stood_at(prefix: &str, key: &str) -> Option<Digest> {
+    let (_, below) = key.strip_prefix(prefix)?.split_once('/')?;
+    digest_below("index/", below)
 }
 
 /// The key of what follows `<digest>` below `prefix`: `<alg>/<hex>/link`.

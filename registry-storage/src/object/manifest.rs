@@ -5,9 +5,12 @@
 //! | step | when it ends here |
 //! |---|---|
 //! | `blobs/…/data` | there are bytes that nothing refers to |
+//! | what tells collections of the push | the same, and they stay for an hour |
+//! | a look at all that it requires, see [`collect`](super::collect) | the same |
 //! | the link in `revisions` | there is the manifest, by digest |
 //! | the entry among its subject's referrers | the same, listed |
 //! | for each tag: `index/…/link`, then `current/link` | so are the tags so far |
+//! | what tells collections is removed | |
 //!
 //! A delete goes the other way round: every tag that stands at it, the entry,
 //! the link in `revisions`.
@@ -32,9 +35,11 @@
 use bytes::Bytes;
 use object_store::PutPayload;
 use registry_spec::storage::{Precondition, PutManifest, StorageError, StoredManifest};
-use registry_spec::types::{Digest, Manifest, Reference, RepositoryName, Tag};
+use registry_spec::types::{Digest, Manifest, Reference, RepositoryName, Tag, UploadId};
 
 use super::objects::{Condition, Objects};
+use super::push::Push;
+use crate::collect;
 use crate::limits::MAX_MANIFEST_LEN;
 
 impl Objects {
@@ -65,22 +70,35 @@ impl Objects {
         name: &RepositoryName,
         manifest: &PutManifest,
     ) -> Result<(), StorageError> {
-        let digest = &manifest.digest;
         // Asked again when it is acted upon; here it saves writing what is refused.
         let expected = self.check(name, manifest.precondition.as_ref()).await?;
-        self.put(&self.layout.blob_data(digest), manifest.bytes.clone())
-            .await?;
-        self.manifests.insert(*digest, &manifest.bytes);
+        self.store_bytes(manifest).await?;
+        let push = Push::new(self, UploadId::random(), expected);
+        let pushed = collect::push_manifest(&push, name, manifest).await;
+        push.end().await;
+        pushed
+    }
 
+    pub(super) async fn store_bytes(&self, manifest: &PutManifest) -> Result<(), StorageError> {
+        let data = self.layout.blob_data(&manifest.digest);
+        self.put(&data, manifest.bytes.clone()).await?;
+        self.manifests.insert(manifest.digest, &manifest.bytes);
+        Ok(())
+    }
+
+    /// Writes the link of a manifest and what leads to it. `expected` is what
+    /// must hold of its precondition's link.
+    pub(super) async fn lead_to(
+        &self,
+        name: &RepositoryName,
+        manifest: &PutManifest,
+        expected: Option<&Condition>,
+    ) -> Result<(), StorageError> {
+        let digest = &manifest.digest;
+        let of = manifest.precondition.as_ref().map(|of| &of.reference);
         let revision = self.layout.revision(name, digest);
-        match (&expected, &manifest.precondition) {
-            (
-                Some(condition),
-                Some(Precondition {
-                    reference: Reference::Digest(_),
-                    ..
-                }),
-            ) => {
+        match (expected, of) {
+            (Some(condition), Some(Reference::Digest(_))) => {
                 self.write_link_if(&revision, digest, condition).await?;
             }
             _ => self.write_link(&revision, digest).await?,
@@ -89,26 +107,15 @@ impl Objects {
             self.write_referrer(name, subject, digest).await?;
         }
         for tag in &manifest.tags {
-            let condition = match (&expected, &manifest.precondition) {
-                (
-                    Some(condition),
-                    Some(Precondition {
-                        reference: Reference::Tag(of),
-                        ..
-                    }),
-                ) if of == tag => Some(condition),
-                _ => None,
-            };
+            let is_of = matches!(of, Some(Reference::Tag(of)) if of == tag);
+            let condition = expected.filter(|_| is_of);
             self.move_tag(name, tag, digest, condition).await?;
-        }
-        if !manifest.tags.is_empty() && self.head(&revision).await?.is_none() {
-            self.put_again(name, manifest).await?;
         }
         Ok(())
     }
 
     /// Brings back what a delete at the same time has taken away.
-    async fn put_again(
+    pub(super) async fn lead_again(
         &self,
         name: &RepositoryName,
         manifest: &PutManifest,
@@ -206,16 +213,16 @@ impl Objects {
             Reference::Tag(tag) => self.layout.tag_current(name, tag),
             Reference::Digest(digest) => self.layout.revision(name, digest),
         };
-        let (link, version) = self.read_link_version(&path).await?;
-        let current = match link {
+        let link = self.read_whole_link(&path).await?;
+        let current = match link.as_ref().and_then(|link| link.digest) {
             Some(digest) if self.content_len(&digest).await?.is_some() => Some(digest),
             _ => None,
         };
         precondition.check(current.as_ref())?;
-        Ok(match version {
-            Some(version) => Some(Condition::Unchanged(version)),
-            None => Some(Condition::Absent),
-        })
+        Ok(Some(match link {
+            Some(link) => Condition::Unchanged(link.version),
+            None => Condition::Absent,
+        }))
     }
 
     async fn move_tag(

@@ -21,20 +21,24 @@
 //! | request | requests to the store |
 //! |---|---|
 //! | manifest by tag | 2, one after the other; 1 while its bytes are cached |
-//! | manifest by digest, blob, `HEAD` of a blob | 2 at once |
+//! | manifest by digest, blob, `HEAD` of a blob | 2 at once; a `HEAD` 3 more, one after the other, if the blob's link is older than a quarter of an hour |
 //! | page of tags | 1 for about 500, and 1 for each `x` if the last is `x-…` or `x.…` and there are more |
 //! | page of repositories | 1 for each name on the way, 16 at a time |
 //! | referrers | 3, and 1 for each manifest that Distribution has pushed since; 1 while that is remembered, for 5 s |
-//! | push of a blob up to a part | 8 |
+//! | push of a blob up to a part | 11 |
 //! | push of a longer one | 1 more per part, and a copy within the store |
-//! | push of a manifest | 2, 1 more for its subject, 2 more per tag, and 1 if there are any |
+//! | mount of a blob | 6 |
+//! | push of a manifest | 7, 2 more for each blob and manifest that it names, 16 at a time, 1 for its subject, 2 per tag |
 //! | delete of a manifest | 2 for each tag of the repository, 16 at a time, and 5 for each tag at it |
+//! | garbage collection | see [`collect`](ObjectStorage::collect) |
 //!
 //! # What is not promised
 //!
 //! * **A tag whose manifest's bytes are gone** is listed, though not served.
 //! * **A tag that moves** in the moment in which a delete of the manifest that
 //!   it stood at removes it, is lost: between two requests to the store.
+//! * **What a garbage collection that was killed** was just removing, at most 16
+//!   blobs or links, cannot be pushed for 20 minutes: such pushes get a 503.
 //! * **The bytes of a manifest** are served from memory for up to 10 s after
 //!   somebody has removed them from the store behind the registry's back.
 //! * **Keys that are no paths**, as `a//b`, which a registry never writes, are
@@ -72,6 +76,8 @@
 //! | `session.rs`, `record.rs`, `busy.rs` | whose a session is, and what is known of it |
 //! | `buffers.rs`, `input.rs` | what is received |
 //! | `manifest.rs`, `manifest_cache.rs`, `tag.rs` | manifests and tags |
+//! | `collect/` | garbage collection: the protocol, and the collector's side |
+//! | `push.rs`, `tombstones.rs`, `renew.rs` | the side of those who push |
 //! | `referrers.rs` | the referrers index |
 //! | `repository.rs`, `names.rs` | the catalog, and lists of names |
 //! | `objects.rs`, `error.rs` | what these share |
@@ -82,6 +88,7 @@ mod blob;
 mod bucket;
 mod buffers;
 mod busy;
+mod collect;
 mod error;
 mod finish;
 mod input;
@@ -95,11 +102,14 @@ mod part_copy;
 mod plain;
 mod probe;
 mod purge;
+mod push;
 mod record;
 mod referrers;
+mod renew;
 mod repository;
 mod session;
 mod tag;
+mod tombstones;
 mod upload;
 
 #[cfg(test)]

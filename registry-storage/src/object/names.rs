@@ -28,7 +28,7 @@ use super::layout::verbatim;
 use super::objects::{CONCURRENCY, Objects};
 
 /// How many keys are asked for at once, as many as S3 gives.
-const PAGE: usize = 1000;
+pub(super) const PAGE: usize = 1000;
 
 /// The names that have a certain key below them.
 pub(super) struct Names<'a> {

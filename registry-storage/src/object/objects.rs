@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -21,6 +21,8 @@ use super::error::At;
 use super::layout::{Layout, verbatim};
 use super::manifest_cache::ManifestCache;
 use super::referrers::Indexed;
+use super::renew::Renewals;
+use super::tombstones::PATIENCE as FOR_DELETIONS;
 use crate::limits::MAX_LINK_LEN;
 use crate::warned::Warned;
 
@@ -39,6 +41,9 @@ pub(super) struct Objects {
     pub(super) layout: Layout,
     pub(super) manifests: ManifestCache,
     pub(super) indexed: Indexed,
+    pub(super) renewals: Renewals,
+    /// For how long to wait for a collection that is just removing something.
+    pub(super) pauses: &'static [Duration],
     /// Whether the store has refused to compare before it writes.
     unconditional: AtomicBool,
     warned: Warned<Path>,
@@ -58,6 +63,40 @@ pub(super) enum Condition {
 pub(super) struct Small {
     pub(super) bytes: Bytes,
     pub(super) version: UpdateVersion,
+    /// When it was written, by the store's clock.
+    pub(super) modified: SystemTime,
+}
+
+/// A link as it was read.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// What it names; `None` when it is broken.
+    pub(super) digest: Option<Digest>,
+    pub(super) version: UpdateVersion,
+    pub(super) modified: SystemTime,
+}
+
+/// What the content of a link names.
+pub(super) fn digest_in(link: &[u8]) -> Option<Digest> {
+    std::str::from_utf8(link).ok()?.trim().parse().ok()
+}
+
+impl Condition {
+    fn mode(&self) -> PutMode {
+        match self {
+            Self::Absent => PutMode::Create,
+            Self::Unchanged(version) => PutMode::Update(version.clone()),
+        }
+    }
+}
+
+/// Whether it says that the store knows no conditions.
+pub(super) const fn cannot_compare(error: &object_store::Error) -> bool {
+    use object_store::Error;
+    matches!(
+        error,
+        Error::NotImplemented { .. } | Error::NotSupported { .. }
+    )
 }
 
 impl Objects {
@@ -67,6 +106,8 @@ impl Objects {
             layout: Layout::new(root),
             manifests: ManifestCache::default(),
             indexed: Indexed::default(),
+            renewals: Renewals::default(),
+            pauses: FOR_DELETIONS,
             unconditional: AtomicBool::new(false),
             warned: Warned::default(),
         }
@@ -85,30 +126,35 @@ impl Objects {
             return Ok(None);
         }
         let version = version_of(&got.meta);
+        let modified = got.meta.last_modified.into();
         let bytes = got.bytes().await.at("read", key)?;
-        Ok(Some(Small { bytes, version }))
+        Ok(Some(Small {
+            bytes,
+            version,
+            modified,
+        }))
     }
 
     /// Reads a link. One that is empty or cut short is as good as absent.
     pub(super) async fn read_link(&self, path: &Path) -> Result<Option<Digest>, StorageError> {
-        Ok(self.read_link_version(path).await?.0)
+        let link = self.read_whole_link(path).await?;
+        Ok(link.and_then(|link| link.digest))
     }
 
-    /// Reads a link; with the version of the object, for a [`Condition`].
-    pub(super) async fn read_link_version(
-        &self,
-        path: &Path,
-    ) -> Result<(Option<Digest>, Option<UpdateVersion>), StorageError> {
-        let Some(link) = self.get(path, MAX_LINK_LEN as u64).await? else {
-            return Ok((None, None));
+    /// Reads a link, with what the store tells of the object.
+    pub(super) async fn read_whole_link(&self, path: &Path) -> Result<Option<Link>, StorageError> {
+        let Some(read) = self.get(path, MAX_LINK_LEN as u64).await? else {
+            return Ok(None);
         };
-        let digest = std::str::from_utf8(&link.bytes)
-            .ok()
-            .and_then(|text| text.trim().parse().ok());
+        let digest = digest_in(&read.bytes);
         if digest.is_none() {
             self.warn_once(path, "not a link, taken as absent");
         }
-        Ok((digest, Some(link.version)))
+        Ok(Some(Link {
+            digest,
+            version: read.version,
+            modified: read.modified,
+        }))
     }
 
     /// Writes a link. Distribution accepts no newline.
@@ -143,15 +189,12 @@ impl Objects {
         condition: &Condition,
     ) -> Result<Option<UpdateVersion>, StorageError> {
         use object_store::Error;
-        let mode = match condition {
-            Condition::Absent => PutMode::Create,
-            Condition::Unchanged(version) => PutMode::Update(version.clone()),
-        };
+        let mode = condition.mode();
         if !self.unconditional.load(Ordering::Relaxed) {
             match self.put_patiently(path, &payload, mode).await {
                 Ok(put) => return Ok(Some(put.into())),
                 Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => return Ok(None),
-                Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
+                Err(error) if cannot_compare(&error) => {
                     self.unconditional.store(true, Ordering::Relaxed);
                     tracing::warn!(
                         "the store writes without comparing: let one registry only write to it"
@@ -163,6 +206,24 @@ impl Objects {
         let options = self.options(PutMode::Overwrite);
         let put = self.bucket.objects.put_opts(path, payload, options);
         Ok(Some(put.await.at("write", path.as_ref())?.into()))
+    }
+
+    /// The same, for what must not be written without comparing; whether it
+    /// was. Fails where the store cannot compare.
+    pub(super) async fn put_compared(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        condition: &Condition,
+    ) -> object_store::Result<bool> {
+        use object_store::Error;
+        match self.put_patiently(path, &payload, condition.mode()).await {
+            Ok(_) => Ok(true),
+            Err(
+                Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotFound { .. },
+            ) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The store's client does not repeat a conditional write whose connection
@@ -225,6 +286,11 @@ impl Objects {
         prefix: &str,
     ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
         self.bucket.objects.list(Some(&verbatim(prefix)))
+    }
+
+    /// All objects below a prefix that are few.
+    pub(super) async fn list_all(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StorageError> {
+        self.below(prefix).try_collect().await.at("list", prefix)
     }
 
     /// The length of some content, if its bytes are there.

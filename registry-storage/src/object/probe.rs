@@ -5,8 +5,10 @@ use std::fmt;
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use registry_spec::storage::StorageError;
 
-use super::objects::Objects;
+use super::error::ObjectError;
+use super::objects::{Objects, cannot_compare};
 
 /// What was asked of the store when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +24,20 @@ pub enum ProbeStep {
     Delete,
 }
 
-impl fmt::Display for ProbeStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl ProbeStep {
+    const fn as_str(self) -> &'static str {
+        match self {
             Self::List => "list",
             Self::Write => "write",
             Self::Read => "read",
             Self::Delete => "delete",
-        })
+        }
+    }
+}
+
+impl fmt::Display for ProbeStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -43,6 +51,18 @@ pub struct ProbeError {
     /// What the store answered, or why it did not.
     #[source]
     pub source: Error,
+}
+
+impl ProbeError {
+    /// As the failure of what needs the store below a prefix.
+    pub(super) fn below(self, prefix: &str) -> StorageError {
+        ObjectError::Store {
+            operation: self.step.as_str(),
+            key: prefix.to_owned(),
+            source: self.source,
+        }
+        .into()
+    }
 }
 
 /// What a store was seen to do.
@@ -97,12 +117,16 @@ impl Objects {
             if bytes != CONTENT {
                 return Err(ProbeStep::Read.failed()(not_seen(&path)));
             }
-            // In place of what is not there any more.
-            match put(CONTENT, PutMode::Update(old.into())).await {
-                Ok(_) | Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => Ok(false),
-                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(true),
-                Err(error) => Err(ProbeStep::Write.failed()(error)),
+            // In place of what is not there any more, and beside what is there.
+            for mode in [PutMode::Update(old.into()), PutMode::Create] {
+                match put(CONTENT, mode).await {
+                    Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
+                    Ok(_) => return Ok(false),
+                    Err(error) if cannot_compare(&error) => return Ok(false),
+                    Err(error) => return Err(ProbeStep::Write.failed()(error)),
+                }
             }
+            Ok(true)
         };
         let read = read.await;
         // Also when it cannot be read: nothing is left behind.

@@ -9,6 +9,7 @@ use registry_spec::storage::StorageError;
 use registry_spec::types::{RepositoryName, UploadId};
 
 use super::error::At;
+use super::tombstones::is_older;
 use super::upload::Uploads;
 use crate::PurgedUploads;
 
@@ -20,9 +21,11 @@ struct Found {
 }
 
 impl Uploads {
+    /// Removes what nothing has been written to for so long before `now`.
     /// `dry_run` only counts.
     pub(super) async fn purge_all(
         &self,
+        now: SystemTime,
         older_than: Duration,
         dry_run: bool,
     ) -> Result<PurgedUploads, StorageError> {
@@ -36,12 +39,12 @@ impl Uploads {
                 continue;
             }
             for (id, found) in self.sessions(&name).await? {
-                if !is_older(found.newest, older_than) {
+                if !is_older(found.newest, now, older_than) {
                     continue;
                 }
                 // What cannot be purged must not keep the rest from it.
                 match self
-                    .purge_one(&name, &id, &found, older_than, dry_run)
+                    .purge_one(&name, &id, &found, (now, older_than), dry_run)
                     .await
                 {
                     Ok(Some(bytes)) => {
@@ -92,7 +95,7 @@ impl Uploads {
         name: &RepositoryName,
         id: &str,
         found: &Found,
-        older_than: Duration,
+        (now, older_than): (SystemTime, Duration),
         dry_run: bool,
     ) -> Result<Option<u64>, StorageError> {
         let Ok(id) = id.parse::<UploadId>() else {
@@ -101,8 +104,8 @@ impl Uploads {
         };
         let keys = self.keys(name, &id);
         // The list may be old by now: there may have been much to remove.
-        let now = self.objects.head(&keys.session).await?;
-        if now.is_some_and(|now| !is_older(now.last_modified.into(), older_than)) {
+        let there = self.objects.head(&keys.session).await?;
+        if there.is_some_and(|there| !is_older(there.last_modified.into(), now, older_than)) {
             return Ok(None);
         }
         let header = match self.objects.read_header(&keys.session).await {
@@ -116,9 +119,4 @@ impl Uploads {
         }
         Ok(Some(header.map_or(found.bytes, |header| header.offset)))
     }
-}
-
-/// What seems to come from the future, since clocks differ, is young.
-fn is_older(modified: SystemTime, than: Duration) -> bool {
-    modified.elapsed().is_ok_and(|elapsed| elapsed > than)
 }

@@ -38,6 +38,8 @@ pub(super) struct Visit {
     pub(super) name: String,
     pub(super) has_manifests: bool,
     pub(super) has_uploads: bool,
+    /// Whether it is a repository, of whatever kind.
+    pub(super) has_any: bool,
     has_more: bool,
 }
 
@@ -84,12 +86,15 @@ impl Objects {
             name,
             has_manifests: false,
             has_uploads: false,
+            has_any: false,
             // More than one page holds is for the next level to find.
             has_more: page.page_token.is_some(),
         };
         for folder in &page.result.common_prefixes {
             let folder = format!("{folder}/");
-            match folder.strip_prefix(&prefix) {
+            let component = folder.strip_prefix(&prefix);
+            visit.has_any |= component.is_some_and(|component| component.starts_with('_'));
+            match component {
                 Some(MANIFESTS) => visit.has_manifests = true,
                 Some(UPLOADS) => visit.has_uploads = true,
                 Some(other) => visit.has_more |= !other.starts_with('_'),
@@ -99,6 +104,7 @@ impl Objects {
         if page.page_token.is_some() {
             visit.has_manifests = self.has_any(&format!("{prefix}{MANIFESTS}")).await?;
             visit.has_uploads = self.has_any(&format!("{prefix}{UPLOADS}")).await?;
+            visit.has_any = self.has_any(&format!("{prefix}_")).await?;
         }
         Ok(visit)
     }

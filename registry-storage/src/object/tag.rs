@@ -42,13 +42,14 @@ impl Objects {
         tag: &Tag,
     ) -> Result<(), StorageError> {
         let current = self.layout.tag_current(name, tag);
-        let (link, version) = self.read_link_version(&current).await?;
-        match version {
+        let link = self.read_whole_link(&current).await?;
+        match link {
             Some(_) => self.remove_tag(name, tag).await?,
             // A delete that was cut short leaves the index.
             None => self.remove_tag_index(name, tag).await?,
         }
-        link.map(|_| ()).ok_or(StorageError::ManifestUnknown)
+        let digest = link.and_then(|link| link.digest);
+        digest.map(|_| ()).ok_or(StorageError::ManifestUnknown)
     }
 
     /// The time of its link, which every push of the tag writes.

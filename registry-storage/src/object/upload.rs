@@ -139,7 +139,7 @@ impl Uploads {
         older_than: Duration,
         dry_run: bool,
     ) -> Result<PurgedUploads, StorageError> {
-        self.purge_all(older_than, dry_run).await
+        self.purge_all(SystemTime::now(), older_than, dry_run).await
     }
 
     /// Removes a session with all that it has, itself first, so that nobody

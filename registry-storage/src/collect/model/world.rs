@@ -11,7 +11,7 @@ use std::time::Duration;
 use registry_spec::storage::{PutManifest, StorageError};
 use registry_spec::types::{Algorithm, Digest, References, RepositoryName};
 
-use super::super::{Found, Repositories, Shelf, Steps, Unit};
+use super::super::{Found, Listed, Repositories, Shelf, Steps, Unit};
 use super::Image;
 use crate::PurgedUploads;
 
@@ -358,6 +358,8 @@ impl Handle {
 }
 
 impl Shelf for Handle {
+    const CONCURRENCY: usize = 1;
+
     async fn publish(&self, link: Unit<'_>, _content: &Digest) -> Result<bool, StorageError> {
         let thing = Thing::from(link);
         Ok(self
@@ -404,7 +406,13 @@ impl Shelf for Handle {
     }
 }
 
+fn as_listed(digests: Vec<Digest>) -> Vec<Listed> {
+    digests.into_iter().map(Listed::from).collect()
+}
+
 impl Steps for Handle {
+    const CONCURRENCY: usize = 1;
+
     /// Repositories neither come nor go here.
     async fn repositories(&self) -> Result<Repositories, StorageError> {
         let names = NAMES.to_vec();
@@ -420,18 +428,19 @@ impl Steps for Handle {
         .await
     }
 
-    async fn manifests(&self, name: &RepositoryName) -> Result<Vec<Digest>, StorageError> {
+    async fn manifests(&self, name: &RepositoryName) -> Result<Vec<Listed>, StorageError> {
         let row = manifests_of(name);
-        self.list(("manifests", row), |world| world.there(row))
-            .await
+        let listed = self.list(("manifests", row), |world| world.there(row));
+        listed.await.map(as_listed)
     }
 
-    async fn layers(&self, name: &RepositoryName) -> Result<Vec<Digest>, StorageError> {
+    async fn layers(&self, name: &RepositoryName) -> Result<Vec<Listed>, StorageError> {
         let row = layers_of(name);
-        self.list(("layers", row), |world| world.there(row)).await
+        let listed = self.list(("layers", row), |world| world.there(row));
+        listed.await.map(as_listed)
     }
 
-    async fn blobs(&self, algorithm: Algorithm, first: u8) -> Result<Vec<Digest>, StorageError> {
+    async fn blobs(&self, algorithm: Algorithm, first: u8) -> Result<Vec<Listed>, StorageError> {
         let is_here =
             |digest: &Digest| digest.algorithm() == algorithm && digest.hash()[0] == first;
         // Lists that can have nothing in them are no steps worth an order.
@@ -443,7 +452,7 @@ impl Steps for Handle {
             blobs.retain(is_here);
             blobs
         };
-        Ok(self.step(of_blobs).await)
+        Ok(as_listed(self.step(of_blobs).await))
     }
 
     async fn look(&self, unit: Unit<'_>) -> Result<Option<Found>, StorageError> {
@@ -499,9 +508,8 @@ impl Steps for Handle {
         Ok(())
     }
 
-    async fn delete(&self, unit: Unit<'_>) -> Result<Option<u64>, StorageError> {
-        let was_there = self.drop_name(unit.into(), self.run).await;
-        Ok(was_there.then_some(1))
+    async fn delete(&self, unit: Unit<'_>) -> Result<bool, StorageError> {
+        Ok(self.drop_name(unit.into(), self.run).await)
     }
 
     async fn forget(

@@ -1,5 +1,8 @@
 //! The first two rows: manifests, and layer links, of one repository.
 
+use std::cmp::Reverse;
+
+use futures_util::future::join_all;
 use registry_spec::storage::StorageError;
 use registry_spec::types::{Digest, RepositoryName};
 
@@ -64,30 +67,41 @@ impl<S: Steps> Run<'_, S> {
         deleted: &mut Vec<(Digest, Option<Digest>)>,
     ) -> Result<(), StorageError> {
         let (mut aside, mut kept) = (Vec::new(), Vec::new());
-        for digest in dead {
-            match self.set_aside(Unit::Manifest(name, digest)).await {
-                Some(_) => aside.push(digest),
-                // Nothing is set aside twice: its name is that of this run.
-                None => kept.push(digest),
+        for some in dead.chunks(S::CONCURRENCY) {
+            let units = some.iter().map(|digest| Unit::Manifest(name, *digest));
+            for (digest, found) in some.iter().zip(self.set_aside(units).await) {
+                match found {
+                    Some(_) => aside.push(*digest),
+                    // Nothing is set aside twice: its name is that of this run.
+                    None => kept.push(*digest),
+                }
             }
         }
         let again = Marked::read(self.steps, name, true, Some(marked)).await;
         let is_whole = again.as_ref().is_ok_and(|again| again.faults.is_empty());
         let again = again.map(|again| *marked = again);
-        for digest in aside {
-            let unit = Unit::Manifest(name, digest);
-            if !is_whole || marked.is_live(&digest) {
-                self.put_back(unit).await;
-                continue;
-            }
-            let subject = subject(self.steps, marked, &digest).await;
-            match self.delete(unit, Reason::Untagged).await {
-                true => {
-                    deleted.push((digest, subject));
-                    marked.lose([digest]);
+        let (live, dead): (Vec<_>, Vec<_>) = aside
+            .into_iter()
+            .partition(|digest| !is_whole || marked.is_live(digest));
+        for digest in live {
+            self.put_back(Unit::Manifest(name, digest)).await;
+        }
+        for some in dead.chunks(S::CONCURRENCY) {
+            let subjects = some
+                .iter()
+                .map(|digest| subject(self.steps, marked, digest));
+            let subjects = join_all(subjects).await;
+            let units = some.iter().map(|digest| (Unit::Manifest(name, *digest), 0));
+            let results = self.delete(units, Reason::Untagged).await;
+            for ((digest, subject), was_deleted) in some.iter().zip(subjects).zip(results) {
+                match was_deleted {
+                    true => {
+                        deleted.push((*digest, subject));
+                        marked.lose([*digest]);
+                    }
+                    // Somebody relies on it.
+                    false => kept.push(*digest),
                 }
-                // Somebody relies on it.
-                false => kept.push(digest),
             }
         }
         marked.revive(kept);
@@ -107,31 +121,38 @@ impl<S: Steps> Run<'_, S> {
     ) -> Result<(), StorageError> {
         let mut listed = self.steps.layers(name).await?;
         // Sha512 first, which may lead to content under a sha256.
-        listed.sort_unstable_by(|one, other| other.cmp(one));
+        listed.sort_unstable_by_key(|listed| Reverse(listed.digest));
         let mut dead = Vec::new();
-        for digest in listed {
-            let unit = Unit::Layer(name, digest);
-            match self.steps.look(unit).await {
-                Ok(None) => {}
-                Ok(Some(found)) if marked.used.contains(&digest) => {
-                    if found.content != digest {
-                        // Distribution links that as well.
-                        marked.used.insert(&found.content);
+        for some in listed.chunks(S::CONCURRENCY) {
+            let steps = self.steps;
+            let looks = some.iter().map(|listed| {
+                let unit = Unit::Layer(name, listed.digest);
+                steps.look_at(unit, listed)
+            });
+            for (listed, found) in some.iter().zip(join_all(looks).await) {
+                let digest = listed.digest;
+                match found {
+                    Ok(None) => {}
+                    Ok(Some(found)) if marked.used.contains(&digest) => {
+                        if found.content != digest {
+                            // Distribution links that as well.
+                            marked.used.insert(&found.content);
+                        }
+                        self.linked.insert(&found.content);
+                        if found.is_aside {
+                            self.put_back(Unit::Layer(name, digest)).await;
+                        }
                     }
-                    self.linked.insert(&found.content);
-                    if found.is_aside {
-                        self.put_back(unit).await;
+                    Ok(Some(found)) if !found.is_old => {
+                        self.report.young += 1;
+                        self.linked.insert(&found.content);
                     }
-                }
-                Ok(Some(found)) if !found.is_old => {
-                    self.report.young += 1;
-                    self.linked.insert(&found.content);
-                }
-                Ok(Some(_)) => dead.push(digest),
-                Err(error) => {
-                    is_whole = false;
-                    self.link_unread(&digest);
-                    self.problem(Some(name), error, Consequence::RepositoryKept);
+                    Ok(Some(_)) => dead.push(digest),
+                    Err(error) => {
+                        is_whole = false;
+                        self.link_unread(&digest);
+                        self.problem(Some(name), error, Consequence::RepositoryKept);
+                    }
                 }
             }
         }
@@ -148,11 +169,14 @@ impl<S: Steps> Run<'_, S> {
             return Ok(());
         }
         let mut aside = Vec::new();
-        for digest in dead {
-            match self.set_aside(Unit::Layer(name, digest)).await {
-                Some(true) => aside.push(digest),
-                Some(false) => self.keep(Unit::Layer(name, digest)).await,
-                None => {}
+        for some in dead.chunks(S::CONCURRENCY) {
+            let units = some.iter().map(|digest| Unit::Layer(name, *digest));
+            for (digest, found) in some.iter().zip(self.set_aside(units).await) {
+                match found {
+                    Some(found) if found.is_old => aside.push(*digest),
+                    Some(_) => self.keep(Unit::Layer(name, *digest)).await,
+                    None => {}
+                }
             }
         }
         if aside.is_empty() {
@@ -163,11 +187,18 @@ impl<S: Steps> Run<'_, S> {
             is_whole = false;
             self.problem(Some(name), error, Consequence::RepositoryKept);
         }
-        for digest in aside {
-            let unit = Unit::Layer(name, digest);
-            let is_dead = is_whole && !marked.used.contains(&digest);
-            if !(is_dead && self.delete(unit, Reason::Unused).await) {
-                self.keep(unit).await;
+        let (dead, used): (Vec<_>, Vec<_>) = aside
+            .into_iter()
+            .partition(|digest| is_whole && !marked.used.contains(digest));
+        for digest in used {
+            self.keep(Unit::Layer(name, digest)).await;
+        }
+        for some in dead.chunks(S::CONCURRENCY) {
+            let units = some.iter().map(|digest| (Unit::Layer(name, *digest), 0));
+            for (digest, deleted) in some.iter().zip(self.delete(units, Reason::Unused).await) {
+                if !deleted {
+                    self.keep(Unit::Layer(name, *digest)).await;
+                }
             }
         }
         Ok(())

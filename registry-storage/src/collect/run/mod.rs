@@ -5,6 +5,7 @@ mod links;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::future::join_all;
 use registry_spec::storage::StorageError;
 use registry_spec::types::{Algorithm, Digest, RepositoryName};
 
@@ -12,7 +13,7 @@ use super::keys::Keys;
 use super::mark::Marked;
 use super::options::CollectOptions;
 use super::report::{Consequence, Event, Item, Problem, Reason, Report};
-use super::steps::{Steps, Unit};
+use super::steps::{Found, Steps, Unit};
 
 /// Whom a run tells what happens.
 pub(crate) type Listener<'a> = &'a mut (dyn FnMut(Event<'_>) + Send);
@@ -129,18 +130,24 @@ impl<'a, S: Steps> Run<'a, S> {
         }
     }
 
-    /// `None` when there is nothing to set aside any more, or it cannot be;
-    /// `false` when it was touched before it was set aside.
-    async fn set_aside(&mut self, unit: Unit<'_>) -> Option<bool> {
-        match self.steps.set_aside(unit).await {
-            Ok(found) => Some(found?.is_old),
-            Err(error) => {
-                self.problem(unit.repository(), error, Consequence::ItemKept);
-                // It may have been, for all we know.
-                self.keep(unit).await;
-                None
-            }
+    /// Sets some units aside at once. `None` when there is nothing to set aside
+    /// any more, or it cannot be; it may not be old if it was touched before.
+    async fn set_aside<'u>(&mut self, units: impl Iterator<Item = Unit<'u>>) -> Vec<Option<Found>> {
+        let (steps, units) = (self.steps, units.collect::<Vec<_>>());
+        let results = join_all(units.iter().map(|unit| steps.set_aside(*unit))).await;
+        let mut all = Vec::with_capacity(units.len());
+        for (unit, result) in units.into_iter().zip(results) {
+            all.push(match result {
+                Ok(found) => found,
+                Err(error) => {
+                    self.problem(unit.repository(), error, Consequence::ItemKept);
+                    // It may have been, for all we know.
+                    self.keep(unit).await;
+                    None
+                }
+            });
         }
+        all
     }
 
     async fn put_back(&mut self, unit: Unit<'_>) {
@@ -153,12 +160,6 @@ impl<'a, S: Steps> Run<'a, S> {
                 (self.listener)(Event::PutBack { item: unit.item() });
             }
             Err(error) => self.problem(unit.repository(), error, Consequence::ItemKept),
-        }
-    }
-
-    async fn put_all_back(&mut self, aside: &[Digest]) {
-        for digest in aside {
-            self.put_back(Unit::Blob(*digest)).await;
         }
     }
 
@@ -180,20 +181,32 @@ impl<'a, S: Steps> Run<'a, S> {
         }
     }
 
-    /// Whether it was there to be deleted.
-    async fn delete(&mut self, unit: Unit<'_>, reason: Reason) -> bool {
-        match self.steps.delete(unit).await {
-            Ok(Some(bytes)) => {
-                self.removed(unit.item(), reason, bytes);
-                true
-            }
-            Ok(None) => false,
-            Err(error) => {
-                self.problem(unit.repository(), error, Consequence::ItemKept);
-                self.put_back(unit).await;
-                false
-            }
+    /// Deletes some units at once, of so many bytes; whether they were there to
+    /// be deleted.
+    async fn delete<'u>(
+        &mut self,
+        units: impl Iterator<Item = (Unit<'u>, u64)>,
+        reason: Reason,
+    ) -> Vec<bool> {
+        let (steps, units) = (self.steps, units.collect::<Vec<_>>());
+        let results = join_all(units.iter().map(|(unit, _)| steps.delete(*unit))).await;
+        let mut all = Vec::with_capacity(units.len());
+        for ((unit, bytes), result) in units.into_iter().zip(results) {
+            all.push(match result {
+                Ok(deleted) => {
+                    if deleted {
+                        self.removed(unit.item(), reason, bytes);
+                    }
+                    deleted
+                }
+                Err(error) => {
+                    self.problem(unit.repository(), error, Consequence::ItemKept);
+                    self.put_back(unit).await;
+                    false
+                }
+            });
         }
+        all
     }
 
     /// A link that cannot be read names the digest of its path, as a rule.

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use registry_spec::storage::StorageError;
-use registry_spec::types::{Algorithm, Digest, RepositoryName, Tag};
+use registry_spec::types::{Algorithm, RepositoryName, Tag};
 
 use super::super::entries::entries;
 use super::super::error::{At, FileError};
 use super::super::layout;
 use super::Collection;
 use super::links::{digests_in, is_real_dir, leads_elsewhere, real_entries};
-use crate::collect::Repositories;
+use crate::collect::{Listed, Repositories};
 
 impl Collection<'_> {
     /// The digests that have a directory in one of the repository's.
@@ -19,14 +19,14 @@ impl Collection<'_> {
         &self,
         name: &RepositoryName,
         dir: &[&str],
-    ) -> Result<Vec<Digest>, StorageError> {
+    ) -> Result<Vec<Listed>, StorageError> {
         let base = self.tree.layout.repository(name);
         let mut digests = Vec::new();
         for algorithm in Algorithm::ALL {
             let dir = [dir, &[algorithm.as_str()]].concat();
             digests_in(&base, &dir, algorithm, &mut digests)?;
         }
-        Ok(digests)
+        Ok(digests.into_iter().map(Listed::from).collect())
     }
 
     pub(super) fn tag_names(&self, name: &RepositoryName) -> Result<Vec<Tag>, StorageError> {

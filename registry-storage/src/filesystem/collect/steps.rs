@@ -16,13 +16,15 @@ use super::Collection;
 use super::empty::remove_empty;
 use super::links::{digests_in, is_real_dir, open, read_link};
 use crate::PurgedUploads;
-use crate::collect::{Found, Repositories, Steps, Unit};
+use crate::collect::{Found, Listed, Repositories, Steps, Unit};
 use crate::limits::MAX_MANIFEST_LEN;
 
 /// How often something is set aside that others move meanwhile.
 const LOOKS: usize = 16;
 
 impl Steps for Collection<'_> {
+    const CONCURRENCY: usize = 1;
+
     async fn repositories(&self) -> Result<Repositories, StorageError> {
         let mut found = Repositories::default();
         self.walk(&self.tree.layout.repositories(), "", &mut found)?;
@@ -39,21 +41,21 @@ impl Steps for Collection<'_> {
         Ok(digests)
     }
 
-    async fn manifests(&self, name: &RepositoryName) -> Result<Vec<Digest>, StorageError> {
+    async fn manifests(&self, name: &RepositoryName) -> Result<Vec<Listed>, StorageError> {
         self.digests(name, &[layout::MANIFESTS, "revisions"])
     }
 
-    async fn layers(&self, name: &RepositoryName) -> Result<Vec<Digest>, StorageError> {
+    async fn layers(&self, name: &RepositoryName) -> Result<Vec<Listed>, StorageError> {
         self.digests(name, &[layout::LAYERS])
     }
 
-    async fn blobs(&self, algorithm: Algorithm, first: u8) -> Result<Vec<Digest>, StorageError> {
+    async fn blobs(&self, algorithm: Algorithm, first: u8) -> Result<Vec<Listed>, StorageError> {
         let mut digests = Vec::new();
         let dir = [layout::BLOBS, algorithm.as_str(), &format!("{first:02x}")];
         digests_in(self.tree.layout.tree(), &dir, algorithm, &mut digests)?;
         // What lies in another's directory is nobody's.
         digests.retain(|digest| digest.hash()[0] == first);
-        Ok(digests)
+        Ok(digests.into_iter().map(Listed::from).collect())
     }
 
     async fn look(&self, unit: Unit<'_>) -> Result<Option<Found>, StorageError> {
@@ -105,23 +107,17 @@ impl Steps for Collection<'_> {
         aside::restore(&self.tree.layout.place(unit)).map(|_| ())
     }
 
-    async fn delete(&self, unit: Unit<'_>) -> Result<Option<u64>, StorageError> {
+    async fn delete(&self, unit: Unit<'_>) -> Result<bool, StorageError> {
         let aside = layout::aside(&self.tree.layout.place(unit), &self.run);
         if let Unit::Manifest(..) = unit {
-            return Ok(atomic::remove(&aside)?.then_some(0));
+            return atomic::remove(&aside);
         }
-        let metadata = fs::symlink_metadata(&aside).if_present("read", &aside)?;
-        let bytes = metadata.map_or(0, |metadata| metadata.len());
         let removed = disk::remove_file(&aside).if_present("remove", &aside)?;
         if removed.is_some() {
             // Whatever else is in it keeps it.
             let _ = disk::remove_dir(layout::parent(&aside));
         }
-        let bytes = match unit {
-            Unit::Blob(_) => bytes,
-            Unit::Layer(..) | Unit::Manifest(..) => 0,
-        };
-        Ok(removed.map(|()| bytes))
+        Ok(removed.is_some())
     }
 
     async fn forget(
