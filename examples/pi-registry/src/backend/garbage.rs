@@ -2,11 +2,14 @@
 
 use std::time::Instant;
 
+use registry_spec::storage::StorageError;
 use registry_storage::FileSystem;
 use registry_storage::collect::{CollectOptions, Event, Report};
 
+#[cfg(feature = "object-store")]
+use super::ObjectBackend;
 use super::{Backend, FIRST, Kind};
-use crate::config::Gc;
+use crate::config::{Driver, Gc};
 use crate::logging::chain;
 use crate::metrics::GcMetrics;
 
@@ -14,62 +17,90 @@ impl Backend {
     /// Removes what no image needs, again and again. Never returns, unless the
     /// configuration does not ask for it.
     pub async fn collect_garbage(self, metrics: Option<GcMetrics>) {
-        let Some((gc, files)) = self.gc.zip(self.files()) else {
+        let Some(gc) = self.gc else {
             return;
         };
         tokio::time::sleep(FIRST).await;
         loop {
             let began = Instant::now();
-            let report = collect(&files, &gc).await;
+            let report = self.kind.collect_as_asked(&gc).await;
             if let Some(metrics) = &metrics {
                 metrics.ran(report.as_ref(), began.elapsed());
             }
             tokio::time::sleep(gc.interval).await;
         }
     }
+}
 
-    /// With an object store the configuration refuses to collect.
-    fn files(self) -> Option<FileSystem> {
-        match self.kind {
-            Kind::Files(files) => Some(files),
-            #[cfg(feature = "object-store")]
-            Kind::Objects(_) => None,
+/// Removes what no image needs, once, without a registry. A directory that is
+/// missing is not made.
+pub(crate) async fn collect(
+    driver: &Driver,
+    options: CollectOptions,
+    listener: impl FnMut(Event<'_>) + Send + 'static,
+) -> Result<Report, String> {
+    match driver {
+        Driver::FileSystem(root) => {
+            let collected = FileSystem::new(root).collect(options, listener).await;
+            collected.map_err(|error| chain(&error))
+        }
+        #[cfg(feature = "object-store")]
+        Driver::ObjectStore(store) => {
+            let objects = ObjectBackend::new(store, false).await;
+            let objects = objects.map_err(|error| error.to_string())?;
+            objects.look().await?;
+            let collected = objects.storage().collect(options, listener).await;
+            collected.map_err(|error| chain(&error))
         }
     }
 }
 
-/// `None` when it failed, which the log tells.
-async fn collect(files: &FileSystem, gc: &Gc) -> Option<Report> {
-    let mut options = CollectOptions::default();
-    options.grace = gc.grace;
-    options.delete_untagged = gc.delete_untagged;
-    // They have a time of their own.
-    options.stale_uploads = None;
-    let listener = |event: Event<'_>| {
-        if let Event::Problem(problem) = event {
-            tracing::warn!(
-                repository = problem.repository.as_ref().map(|name| name.as_str()),
-                kept = ?problem.consequence,
-                error = chain(&problem.error),
-                "not collected as garbage: it cannot be read, or not be removed"
-            );
+impl Kind {
+    async fn collect(
+        &self,
+        options: CollectOptions,
+        listener: impl FnMut(Event<'_>) + Send + 'static,
+    ) -> Result<Report, StorageError> {
+        match self {
+            Self::Files(files) => files.collect(options, listener).await,
+            #[cfg(feature = "object-store")]
+            Self::Objects(objects) => objects.storage().collect(options, listener).await,
         }
-    };
-    match files.collect(options, listener).await {
-        Ok(report) => {
-            tracing::info!(
-                manifests = report.manifests_removed,
-                blobs = report.blobs_removed.count,
-                bytes = report.blobs_removed.bytes,
-                repositories = report.repositories_removed,
-                problems = report.problem_count,
-                "garbage collected"
-            );
-            Some(report)
-        }
-        Err(error) => {
-            tracing::error!(error = chain(&error), "cannot collect garbage");
-            None
+    }
+
+    /// `None` when it failed, which the log tells.
+    async fn collect_as_asked(&self, gc: &Gc) -> Option<Report> {
+        let mut options = CollectOptions::default();
+        options.grace = gc.grace;
+        options.delete_untagged = gc.delete_untagged;
+        // They have a time of their own.
+        options.stale_uploads = None;
+        let listener = |event: Event<'_>| {
+            if let Event::Problem(problem) = event {
+                tracing::warn!(
+                    repository = problem.repository.as_ref().map(|name| name.as_str()),
+                    kept = ?problem.consequence,
+                    error = chain(&problem.error),
+                    "not collected as garbage: it cannot be read, or not be removed"
+                );
+            }
+        };
+        match self.collect(options, listener).await {
+            Ok(report) => {
+                tracing::info!(
+                    manifests = report.manifests_removed,
+                    blobs = report.blobs_removed.count,
+                    bytes = report.blobs_removed.bytes,
+                    repositories = report.repositories_removed,
+                    problems = report.problem_count,
+                    "garbage collected"
+                );
+                Some(report)
+            }
+            Err(error) => {
+                tracing::error!(error = chain(&error), "cannot collect garbage");
+                None
+            }
         }
     }
 }
@@ -80,7 +111,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::config::{self, Driver};
+    use crate::config;
 
     const HOUR: Duration = Duration::from_secs(3600);
 

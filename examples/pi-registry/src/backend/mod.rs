@@ -36,6 +36,7 @@ use registry_storage::{FileSystem, PurgedUploads};
 use crate::config::{self, Driver, Gc, Purge};
 use crate::logging::chain;
 
+pub(crate) use garbage::collect;
 #[cfg(feature = "object-store")]
 pub(crate) use object::ObjectBackend;
 #[cfg(feature = "object-store")]

@@ -15,13 +15,12 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use registry_storage::FileSystem;
 use registry_storage::collect::CollectOptions;
 
 use super::complain;
+use crate::backend;
 use crate::cli::Place;
 use crate::config::{Document, parse_duration};
-use crate::logging::chain;
 use output::{Output, Way};
 
 /// distribution's arguments; `-m` and `--delete-untagged=true` are the same.
@@ -35,7 +34,8 @@ not refer to an image which lives, as signatures do.
 The registry may go on serving, pulls and pushes too; so may other collections.
 Only a push that relies on a blob for longer than --grace without a sign is told
 that the blob is gone. Several machines on one network file system must see each
-other's changes at once (NFS: mounted with noac). registry:2 must not be running: it takes no part in this.
+other's changes at once (NFS: mounted with noac). A bucket may be collected from anywhere, if its store can write on a
+condition, as S3, MinIO, Azure and Google do. registry:2 must not be running: it takes no part in this.
 
 Where something cannot be read, all that it may need is kept, and the exit code
 is 1; `pi-registry verify` tells more.")]
@@ -88,13 +88,6 @@ impl Arguments {
         let document = Document::load(place.file.as_deref(), place.search, std::env::vars_os());
         let config = document.and_then(|document| document.config());
         let storage = config.map_err(|error| error.to_string())?.storage;
-        let root = storage.driver.directory().ok_or_else(|| {
-            format!(
-                "the configuration keeps its data by storage.{}: garbage-collect is for \
-                 storage.filesystem, nothing was removed",
-                storage.driver.name()
-            )
-        })?;
         let mut options = CollectOptions::default();
         options.grace = self.grace.unwrap_or(storage.gc.grace);
         options.delete_untagged = self.delete_untagged.unwrap_or(storage.gc.delete_untagged);
@@ -113,9 +106,12 @@ impl Arguments {
                 output.tell(&event);
             }
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let runtime = runtime.map_err(|error| error.to_string())?;
-        let collected = runtime.block_on(FileSystem::new(root).collect(options, listener));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| format!("cannot start: {error}"))?;
+        let collected = backend::collect(&storage.driver, options, listener);
+        let collected = runtime.block_on(collected);
         let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
         output.clear();
         let unprinted = |error| format!("cannot print the report: {error}");
@@ -125,7 +121,6 @@ impl Arguments {
                 Ok(report.problem_count == 0)
             }
             Err(error) => {
-                let error = chain(&error);
                 let was_begun = output.fail(&error).map_err(unprinted)?;
                 Err(match was_begun {
                     true => format!("stopped in the middle: {error}"),

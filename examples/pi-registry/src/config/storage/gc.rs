@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::super::error::ConfigError;
 use super::super::node::Node;
 use super::super::read;
-use super::Driver;
 
 /// How garbage is collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,17 +37,10 @@ impl Default for Gc {
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Gc {
-    pub(super) fn read(root: &Node, driver: &Driver) -> Result<Self, ConfigError> {
+    pub(super) fn read(root: &Node) -> Result<Self, ConfigError> {
         let key = |name: &str| format!("storage.maintenance.gc.{name}");
         let default = Self::default();
         let enabled = read::boolean(root, &key("enabled"))?.unwrap_or(default.enabled);
-        if enabled
-            && driver.directory().is_none()
-            && let Some(node) = root.at(&key("enabled"))
-        {
-            let expected = format!("false with storage.{}, for the time being", driver.name());
-            return Err(ConfigError::value(&key("enabled"), node, &expected));
-        }
         let duration = |name: &str, default: Duration, least: Duration, text: &str| {
             let key = key(name);
             let value = read::duration(root, &key)?.unwrap_or(default);

@@ -121,7 +121,7 @@ impl Storage {
             ));
         }
         Ok(Self {
-            gc: Gc::read(root, &driver)?,
+            gc: Gc::read(root)?,
             driver,
             reserve: reserve::read(root)?,
             durability: durability(root)?,
