@@ -5,10 +5,10 @@
 #   all.sh tools      only installs what the scripts need
 #   all.sh NAME...    only these: conformance clients crash storage_faults memory both_ways verify collect behind_proxy stories
 #                     tags tls tls_clients auth auth_clients kubernetes many object object_both_ways replicas object_faults
-#                     object_large emulators
+#                     object_large emulators signatures
 #
 # many.sh and object_large.sh get small numbers here, unless CI_EXTRA is set or they are given; auth_clients.sh has helm only
-# with it, and only then everything includes emulators: these take minutes to install, and prove less than MinIO does.
+# with it, and only then everything includes emulators and signatures: their tools take minutes to install.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -18,14 +18,14 @@ if [[ ${1:-} == tools ]]; then
     need curl jq ss openssl tar gzip mount docker dockerd containerd ctr podman skopeo conformance crane \
         docker-registry nginx htpasswd ip unshare nsenter setpriv perl update-ca-certificates \
         oras regctl crictl minio kustomize
-    [[ -z ${CI_EXTRA:-} ]] || need helm fake-gcs-server azurite-blob
+    [[ -z ${CI_EXTRA:-} ]] || need helm fake-gcs-server azurite-blob cosign
     exit 0
 fi
 
 scripts=("$@")
 ((${#scripts[@]})) || scripts=(conformance clients crash storage_faults memory both_ways verify collect behind_proxy stories tags
     tls tls_clients auth auth_clients kubernetes many object object_both_ways replicas object_faults object_large)
-((${#})) || [[ -z ${CI_EXTRA:-} ]] || scripts+=(emulators)
+((${#})) || [[ -z ${CI_EXTRA:-} ]] || scripts+=(emulators signatures)
 [[ -n ${CI_EXTRA:-} ]] || export MANY_TAGS=${MANY_TAGS:-2000} MANY_REPOSITORIES=${MANY_REPOSITORIES:-500}
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT

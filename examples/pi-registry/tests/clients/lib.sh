@@ -98,6 +98,7 @@ need() {
         regctl) go_tool "$REGCTL_MODULE" ;;
         helm) go_tool "$HELM_MODULE" ;;
         kustomize) go_tool "$KUSTOMIZE_MODULE" ;;
+        cosign) go_tool "$COSIGN_MODULE" ;;
         crictl) go_tool "$CRICTL_MODULE" ;;
         minio) go_tool "$MINIO_MODULE" ;;
         fake-gcs-server) go_tool "$FAKE_GCS_MODULE" ;;
