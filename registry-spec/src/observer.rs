@@ -98,6 +98,16 @@ pub enum EventKind {
         /// What it was asked for by.
         reference: Reference,
     },
+    /// A client has asked for a manifest without its content: by `HEAD`, or with
+    /// `If-None-Match` of what there is. Kubernetes starts an image like this
+    /// that its node has already, and docker and containerd look before a push.
+    #[non_exhaustive]
+    ManifestProbed {
+        /// The manifest.
+        digest: Digest,
+        /// What it was asked for by.
+        reference: Reference,
+    },
     /// A manifest was pushed.
     #[non_exhaustive]
     ManifestPushed {

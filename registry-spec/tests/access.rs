@@ -305,6 +305,7 @@ async fn the_observer_is_told_of_everything_that_happened() {
                 EventKind::ManifestPushed { .. },
                 EventKind::BlobMounted { .. },
                 EventKind::BlobPulled { size: 5, .. },
+                EventKind::ManifestProbed { .. },
                 EventKind::ManifestPulled { .. },
                 EventKind::TagDeleted { .. },
             ]

@@ -9,20 +9,24 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use registry_spec::{Body, Deletes, Limits, Registry, Storage, Validation};
+use registry_spec::{
+    Body, Deletes, Event, Failure, Limits, Observer, Registry, Storage, Validation,
+};
 
 use crate::auth::{Auth, WithIssuer};
 use crate::client_certificate::ClientCertificate;
 use crate::config::Config;
 use crate::failures::LogFailures;
 use crate::filter::{Filter, Filtered};
+use crate::pulls::PullNotes;
 
-/// The whole service of a configuration over its storage.
+/// The whole service of a configuration over its storage. `pulls` are told of.
 #[must_use]
 pub fn app(
     config: &Config,
     storage: Arc<dyn Storage>,
     auth: &Auth,
+    pulls: PullNotes,
 ) -> Filtered<Probe, Filtered<ClientCertificate, WithIssuer<Registry>>> {
     let deletes = if config.storage.deletes {
         Deletes::all()
@@ -37,17 +41,38 @@ pub fn app(
     let mut limits = Limits::default();
     limits.catalog_items = config.limits.catalog;
     limits.tag_items = config.limits.tags;
-    let failures = LogFailures::new(&config.storage.driver, Arc::clone(&storage));
+    let observers = Observers {
+        failures: LogFailures::new(&config.storage.driver, Arc::clone(&storage)),
+        pulls,
+    };
     let registry = Registry::builder(storage, auth.authorizer())
         .deletes(deletes)
         .validation(validation)
         .limits(limits)
         .read_only(config.storage.read_only)
-        .observer(Arc::new(failures))
+        .observer(Arc::new(observers))
         .build();
     let tls = config.http.tls.as_ref();
     let certificate = ClientCertificate::new(tls.is_some_and(|tls| tls.requires_client()));
     Filtered::new(Probe, Filtered::new(certificate, auth.wrap(registry)))
+}
+
+/// Who is told of what happens.
+#[derive(Debug)]
+struct Observers {
+    failures: LogFailures,
+    pulls: PullNotes,
+}
+
+impl Observer for Observers {
+    fn event(&self, event: &Event<'_>) {
+        self.failures.event(event);
+        self.pulls.event(event.repository, &event.kind);
+    }
+
+    fn failure(&self, failure: &Failure<'_>) {
+        self.failures.failure(failure);
+    }
 }
 
 /// Answers by itself what must work without credentials: `GET /` and `HEAD /`,

@@ -50,6 +50,7 @@ pub mod metrics;
 mod open_files;
 pub mod proxies;
 pub mod public_url;
+pub mod pulls;
 pub mod response_headers;
 mod run;
 pub mod serve;

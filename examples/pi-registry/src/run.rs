@@ -21,6 +21,7 @@ use crate::front::front;
 use crate::health::Health;
 use crate::https_only::HttpsOnly;
 use crate::metrics::Metrics;
+use crate::pulls::PullNotes;
 use crate::serve::{self, Bound, Options};
 use crate::signals::Signals;
 use crate::tag_rules::CurrentTagRules;
@@ -142,6 +143,10 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
     let gc_metrics = metrics.as_ref().map(|(_, metrics)| metrics.gc().clone());
     let tags = CurrentTagRules::new(config);
     let auth = auth.with_tags(&tags);
+    let (pulls, pull_writer) = backend
+        .directory()
+        .map(|files| PullNotes::new(files, tags.clone()))
+        .unzip();
     let storage: Arc<dyn Storage> = match &metrics {
         Some((_, metrics)) => Arc::new(metrics.storage(backend.storage(), backend.driver())),
         None => backend.storage(),
@@ -154,7 +159,12 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
         HttpsOnly::new(certificates.as_ref().and_then(Certificates::ca)),
         metrics.as_ref().map(|(_, metrics)| metrics.http().clone()),
         health.clone(),
-        app(config, tags.guard(storage), &auth),
+        app(
+            config,
+            tags.guard(storage),
+            &auth,
+            pulls.unwrap_or_default(),
+        ),
     );
     let _debug = debug.map(|listener| DebugServer::new(health, metrics).spawn(listener));
     announce(config, listener.bound());
@@ -162,7 +172,11 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
     let tls = certificates.as_ref().map(Certificates::served);
     let mut upkeep = JoinSet::new();
     // Guarded by the rules of that moment, which may be newer than the run's.
-    upkeep.spawn(tags.clone().retain(tags.guard(backend.storage())));
+    let guarded = tags.guard(backend.storage());
+    upkeep.spawn(tags.retain(guarded, backend.directory()));
+    if let Some(writer) = pull_writer {
+        upkeep.spawn(writer.write());
+    }
     upkeep.spawn(backend.clone().purge_uploads());
     upkeep.spawn(backend.collect_garbage(gc_metrics));
     upkeep.spawn(auth.follow_changes());

@@ -12,6 +12,7 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use pi_registry::Config;
 use pi_registry::auth::Auth;
+use pi_registry::pulls::PullNotes;
 use registry_auth::htpasswd::edit;
 use registry_spec::Body;
 use registry_spec::storage::MemoryStorage;
@@ -41,7 +42,12 @@ async fn answers(
     let dir = scratch();
     let config = Config::load(Some(&dir.path().join("c.yml")), []).expect("valid");
     let auth = Auth::open(&config.auth).expect("usable");
-    let app = pi_registry::app(&config, Arc::new(MemoryStorage::new()), &auth);
+    let app = pi_registry::app(
+        &config,
+        Arc::new(MemoryStorage::new()),
+        &auth,
+        PullNotes::default(),
+    );
     let mut answers = Vec::new();
     for credentials in credentials {
         let mut request = Request::builder().method(&method).uri(path);

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request, header};
 use pi_registry::Config;
 use pi_registry::auth::Auth;
+use pi_registry::pulls::PullNotes;
 use registry_auth::htpasswd::edit;
 use registry_spec::Body;
 use registry_spec::storage::MemoryStorage;
@@ -32,7 +33,12 @@ fn scratch(more: &str) -> TempDir {
 async fn status(dir: &Path, line: &str, user: Option<&str>) -> (u16, bool) {
     let config = Config::load(Some(&dir.join("c.yml")), []).expect("valid");
     let auth = Auth::open(&config.auth).expect("usable");
-    let app = pi_registry::app(&config, Arc::new(MemoryStorage::new()), &auth);
+    let app = pi_registry::app(
+        &config,
+        Arc::new(MemoryStorage::new()),
+        &auth,
+        PullNotes::default(),
+    );
     let (method, uri) = line.split_once(' ').expect("a method and a path");
     let method: Method = method.parse().expect("a method");
     let mut request = Request::builder().method(method).uri(uri);

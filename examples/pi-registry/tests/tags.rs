@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use pi_registry::Config;
 use pi_registry::auth::Auth;
 use pi_registry::backend::Backend;
+use pi_registry::pulls::PullNotes;
 use pi_registry::tag_rules::CurrentTagRules;
 use registry_spec::Body;
 use tempfile::TempDir;
@@ -37,6 +38,16 @@ fn scratch(more: &str) -> TempDir {
 
 /// One request to the app of the configuration.
 async fn ask(dir: &Path, method: Method, uri: &str, body: &str) -> Response<Body> {
+    ask_noting(dir, method, uri, body, PullNotes::default()).await
+}
+
+async fn ask_noting(
+    dir: &Path,
+    method: Method,
+    uri: &str,
+    body: &str,
+    pulls: PullNotes,
+) -> Response<Body> {
     let config = Config::load(Some(&dir.join("c.yml")), []).expect("valid");
     let auth = Auth::open(&config.auth).expect("open");
     let backend = Backend::open(&config.storage).await.expect("usable");
@@ -46,7 +57,7 @@ async fn ask(dir: &Path, method: Method, uri: &str, body: &str) -> Response<Body
         .uri(uri)
         .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
         .expect("a request");
-    let app = pi_registry::app(&config, storage, &auth);
+    let app = pi_registry::app(&config, storage, &auth, pulls);
     app.oneshot(request).await.expect("infallible")
 }
 
@@ -166,6 +177,93 @@ async fn retention_tells_and_removes() {
     assert_eq!(lines[0]["why"], "newest");
     assert_eq!(lines[0]["kept"], true);
     assert_eq!(lines[3]["removed"], 0);
+}
+
+/// Notes pulls as the server does; tells when the disk has all of it.
+async fn noting(dir: &Path, pulls: &[(Method, &str)], noted: &[&str]) {
+    let config = Config::load(Some(&dir.join("c.yml")), []).expect("valid");
+    let backend = Backend::open(&config.storage).await.expect("usable");
+    let files = backend.directory().expect("files");
+    let (notes, writer) = PullNotes::new(files.clone(), CurrentTagRules::new(&config));
+    let writing = tokio::spawn(writer.write());
+    for (method, uri) in pulls {
+        let answer = ask_noting(dir, method.clone(), uri, "", notes.clone()).await;
+        assert!(answer.status().is_success(), "{uri}");
+    }
+    let needs = config.tags.retention.needs_pulls();
+    let tree = dir.join("data/docker/registry/v2");
+    let is_done = || {
+        tree.join("pulls-noted").exists() == needs
+            && noted.iter().all(|tag| tree.join(tag).exists())
+    };
+    for _ in 0..1000 {
+        if is_done() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(is_done());
+    writing.abort();
+}
+
+#[tokio::test]
+async fn a_pull_keeps_a_tag_once_pulls_are_noted_for_long_enough() {
+    const RULE: &str = "\
+tags: {retention: {rules: [{repositories: ['ci/**'], pulledwithin: 240h}]}}
+";
+    let dir = scratch(RULE);
+    let dir = dir.path();
+    for tag in ["idle", "probed", "pulled"] {
+        put(dir, "ci/app", tag, "one").await;
+    }
+    let pulled = |tag: &str| format!("repositories/ci/app/_manifests/tags/{tag}/pulled");
+    let pulls = [
+        (Method::GET, "/v2/ci/app/manifests/pulled"),
+        (Method::HEAD, "/v2/ci/app/manifests/probed"),
+        (Method::GET, "/v2/ci/app/tags/list"),
+    ];
+    noting(dir, &pulls, &[&pulled("probed"), &pulled("pulled")]).await;
+    let tree = dir.join("data/docker/registry/v2");
+    assert!(!tree.join(pulled("idle")).exists());
+    let old = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
+    for tag in ["idle", "probed", "pulled"] {
+        let link = tree.join(format!(
+            "repositories/ci/app/_manifests/tags/{tag}/current/link"
+        ));
+        let link = File::open(link).expect("there");
+        link.set_modified(old).expect("aged");
+    }
+    let told = || {
+        let output = retention(dir, &["--dry-run"]);
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let lines = text.lines().filter(|line| line.contains("ci/app"));
+        let mut lines: Vec<_> = lines.map(str::to_owned).collect();
+        lines.sort_by_key(|line| line.split("ci/app").nth(1).map(str::to_owned));
+        lines
+    };
+    assert!(told()[0].starts_with("kept     ci/app:idle  pulls are not noted for long enough ("));
+    let since = old.duration_since(SystemTime::UNIX_EPOCH).expect("later");
+    fs::write(tree.join("pulls-noted"), since.as_secs().to_string()).expect("written");
+    let lines = told();
+    assert!(lines[0].starts_with("would go ci/app:idle  no rule keeps it, pushed 20"));
+    for (line, tag) in lines[1..].iter().zip(["probed", "pulled"]) {
+        let start = format!("kept     ci/app:{tag}  pulled recently (");
+        assert!(
+            line.starts_with(&start) && line.contains(", pulled 20"),
+            "{line}"
+        );
+    }
+
+    // A server without such a rule does not note them, and says so.
+    let text = fs::read_to_string(dir.join("c.yml")).expect("read");
+    fs::write(
+        dir.join("c.yml"),
+        text.replace("pulledwithin", "pushedwithin"),
+    )
+    .expect("written");
+    noting(dir, &[(Method::GET, "/v2/ci/app/manifests/idle")], &[]).await;
+    assert!(!tree.join(pulled("idle")).exists());
 }
 
 #[test]

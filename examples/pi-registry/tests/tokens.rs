@@ -21,6 +21,7 @@ use pi_registry::config::Config;
 use pi_registry::front::front;
 use pi_registry::health::Health;
 use pi_registry::https_only::HttpsOnly;
+use pi_registry::pulls::PullNotes;
 use pi_registry::serve::Transport;
 use registry_auth::htpasswd::edit;
 use registry_auth::token::{
@@ -100,7 +101,12 @@ impl Scratch {
 
     /// Through all that stands before the registry.
     async fn send_body(&self, request: http::request::Builder, body: &str) -> Reply {
-        let app = pi_registry::app(&self.config, Arc::clone(&self.storage) as _, &self.auth);
+        let app = pi_registry::app(
+            &self.config,
+            Arc::clone(&self.storage) as _,
+            &self.auth,
+            PullNotes::default(),
+        );
         let health = Health::default();
         let log = AccessLog::off();
         let app = front(
@@ -261,7 +267,7 @@ async fn rules_and_users_that_change_bind_tokens_that_are_out() {
         storage,
         auth,
     } = registry;
-    let app = pi_registry::app(&config, storage, &auth);
+    let app = pi_registry::app(&config, storage, &auth, PullNotes::default());
     let status = async || {
         let request = Request::post("/v2/a/blobs/uploads/");
         let request = request.header(header::AUTHORIZATION, &alice);
@@ -543,7 +549,7 @@ async fn changed_keys_are_in_force_soon_and_bad_ones_never() {
         storage,
         auth,
     } = registry;
-    let app = pi_registry::app(&config, storage, &auth);
+    let app = pi_registry::app(&config, storage, &auth, PullNotes::default());
     let status = async |token: &str| {
         let request = Request::get("/v2/").header(header::AUTHORIZATION, token);
         let request = request.body(Body::empty()).expect("a request");

@@ -50,21 +50,20 @@ pub(crate) async fn pull(
     }
     if not_modified(call.headers(), &digest) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
+        call.observe(&name, EventKind::ManifestProbed { digest, reference });
         return Ok(response);
     }
     headers.insert(header::CONTENT_TYPE, value(stored.media_type.as_str()));
     *response.body_mut() = Body::from(stored.bytes);
-    if !call.is_head() {
-        let media_type = stored.media_type;
-        call.observe(
-            &name,
-            EventKind::ManifestPulled {
-                digest,
-                media_type,
-                reference,
-            },
-        );
-    }
+    let kind = match call.is_head() {
+        true => EventKind::ManifestProbed { digest, reference },
+        false => EventKind::ManifestPulled {
+            digest,
+            media_type: stored.media_type,
+            reference,
+        },
+    };
+    call.observe(&name, kind);
     Ok(response)
 }
 

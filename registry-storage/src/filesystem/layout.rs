@@ -6,10 +6,12 @@
 //! ```text
 //! blobs/<alg>/<hh>/<hex>/data
 //! put-aside/<path>.<uuid>                                           *
+//! pulls-noted                                                       *
 //! repositories/<name>/_layers/<alg>/<hex>/link
 //! repositories/<name>/_manifests/revisions/<alg>/<hex>/link
 //! repositories/<name>/_manifests/tags/<tag>/current/link
 //! repositories/<name>/_manifests/tags/<tag>/index/<alg>/<hex>/link
+//! repositories/<name>/_manifests/tags/<tag>/pulled                  *
 //! repositories/<name>/_uploads/<id>/data
 //! repositories/<name>/_uploads/<id>/startedat
 //! repositories/<name>/_uploads/<id>/hashstate.json                  *
@@ -48,6 +50,8 @@ pub(super) const UPLOADS: &str = "_uploads";
 pub(super) const REFERRERS: &str = "_referrers";
 /// All of these.
 pub(super) const RESERVED: [&str; 4] = [LAYERS, MANIFESTS, UPLOADS, REFERRERS];
+/// The file in a tag's directory that says by its time when it was pulled.
+pub(super) const PULLED: &str = "pulled";
 /// More bytes than the paths below the tree have, but for very long names; so
 /// that each is made by one allocation.
 const ROOM: usize = 256;
@@ -123,6 +127,11 @@ impl Layout {
         self.tree.join("put-aside")
     }
 
+    /// Says since when all pulls are noted.
+    pub(super) fn pulls_noted(&self) -> PathBuf {
+        self.tree.join("pulls-noted")
+    }
+
     /// The directory of a repository.
     pub(super) fn repository(&self, name: &RepositoryName) -> PathBuf {
         self.in_repository(name, format_args!(""))
@@ -159,6 +168,10 @@ impl Layout {
 
     pub(super) fn tag_current(&self, name: &RepositoryName, tag: &Tag) -> PathBuf {
         self.in_repository(name, format_args!("_manifests/tags/{tag}/current"))
+    }
+
+    pub(super) fn tag_pulled(&self, name: &RepositoryName, tag: &Tag) -> PathBuf {
+        self.in_repository(name, format_args!("_manifests/tags/{tag}/{PULLED}"))
     }
 
     pub(super) fn tag_index(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> PathBuf {

@@ -8,6 +8,7 @@
 //! | `manifest.rs`, `tag.rs` | manifests and tags |
 //! | `referrers.rs`, `coverage.rs` | the referrers index |
 //! | `repository.rs` | the catalog |
+//! | `pulls.rs` | when tags were pulled |
 //! | `space.rs` | room that pushes leave alone |
 //! | `atomic.rs`, `disk.rs` | writes that survive |
 //! | `cache.rs`, `version.rs` | what was read, while it is still true |
@@ -37,6 +38,7 @@ mod open;
 mod owner;
 mod places;
 mod prepare;
+mod pulls;
 mod purge;
 mod referrers;
 mod renew;

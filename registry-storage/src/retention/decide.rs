@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use registry_spec::types::{RepositoryName, Tag};
 
-use super::{Retention, RetentionRule};
+use super::{PULLS_NOTED_EVERY, Retention, RetentionRule};
 use crate::immutable::ImmutableTags;
 
 /// What becomes of a tag.
@@ -19,6 +19,8 @@ pub struct Decision {
     pub tag: Tag,
     /// When it was last pushed, as far as the storage knows.
     pub pushed_at: Option<SystemTime>,
+    /// When it was last pulled, as far as that is noted and a rule asks for it.
+    pub pulled_at: Option<SystemTime>,
     /// Kept, or not.
     pub verdict: Verdict,
 }
@@ -53,6 +55,11 @@ pub enum Why {
     Newest,
     /// It was pushed within the time of a rule.
     PushedWithin,
+    /// It was pulled within the time of a rule.
+    PulledWithin,
+    /// It may have been pulled within the time of a rule: that is not noted, or
+    /// not for long enough.
+    PullsUnknown,
     /// The storage cannot tell when it was pushed.
     AgeUnknown,
     /// It belongs to a manifest that is there, in whose name it is.
@@ -71,6 +78,8 @@ impl Why {
             Self::Pattern => "pattern",
             Self::Newest => "newest",
             Self::PushedWithin => "pushed-within",
+            Self::PulledWithin => "pulled-within",
+            Self::PullsUnknown => "pulls-unknown",
             Self::AgeUnknown => "age-unknown",
             Self::Companion => "companion",
             Self::PushedMeanwhile => "pushed-meanwhile",
@@ -87,6 +96,8 @@ impl fmt::Display for Why {
             Self::Pattern => "matches a pattern",
             Self::Newest => "among the newest",
             Self::PushedWithin => "pushed recently",
+            Self::PulledWithin => "pulled recently",
+            Self::PullsUnknown => "pulls are not noted for long enough",
             Self::AgeUnknown => "not known when it was pushed",
             Self::Companion => "belongs to a manifest that is there",
             Self::PushedMeanwhile => "pushed meanwhile",
@@ -99,8 +110,38 @@ impl fmt::Display for Why {
 pub(super) struct Found {
     pub(super) tag: Tag,
     pub(super) pushed_at: Option<SystemTime>,
+    pub(super) pulled_at: Option<SystemTime>,
     /// Whether it is in the name of a manifest that is there.
     pub(super) is_companion: bool,
+}
+
+/// What ages are told by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) now: SystemTime,
+    /// Since when pulls are noted, if they are.
+    pub(super) pulls_since: Option<SystemTime>,
+}
+
+impl Times {
+    /// What comes from the future, since the clock was set back, is young.
+    fn is_within(self, at: SystemTime, time: Duration) -> bool {
+        !self.now.duration_since(at).is_ok_and(|age| age > time)
+    }
+
+    /// Why a tag that is kept for so long after a pull is kept.
+    fn pulled(self, found: &Found, time: Duration) -> Option<Why> {
+        let is_young = |at: SystemTime| self.is_within(at, time.saturating_add(PULLS_NOTED_EVERY));
+        if found.pulled_at.is_some_and(is_young) {
+            Some(Why::PulledWithin)
+        } else if found.pushed_at.is_some_and(is_young) {
+            Some(Why::PushedWithin)
+        } else {
+            self.pulls_since
+                .is_none_or(is_young)
+                .then_some(Why::PullsUnknown)
+        }
+    }
 }
 
 impl Retention {
@@ -109,13 +150,19 @@ impl Retention {
         self.rules.iter().any(|rule| rule.is_about(name))
     }
 
+    /// Whether any rule about a repository asks when its tags were pulled.
+    pub(super) fn needs_pulls_of(&self, name: &RepositoryName) -> bool {
+        let mut rules = self.rules.iter();
+        rules.any(|rule| rule.pulled_within.is_some() && rule.is_about(name))
+    }
+
     /// Decides over all tags of a repository, the newest first.
     pub(super) fn decide(
         &self,
         name: &RepositoryName,
         mut tags: Vec<Found>,
         immutable: &ImmutableTags,
-        now: SystemTime,
+        times: Times,
     ) -> Vec<Decision> {
         // By name where the times are the same, so that it is always decided alike.
         tags.sort_by(|a, b| {
@@ -129,12 +176,13 @@ impl Retention {
             .collect();
         let mut newer = 0;
         let mut decide = |found: Found| {
-            let verdict = verdict(name, &found, &rules, immutable, newer, now);
+            let verdict = verdict(name, &found, &rules, immutable, newer, times);
             newer += usize::from(!found.is_companion);
             Decision {
                 repository: name.clone(),
                 tag: found.tag,
                 pushed_at: found.pushed_at,
+                pulled_at: found.pulled_at,
                 verdict,
             }
         };
@@ -149,7 +197,7 @@ fn verdict(
     rules: &[&RetentionRule],
     immutable: &ImmutableTags,
     newer: usize,
-    now: SystemTime,
+    times: Times,
 ) -> Verdict {
     let kept = |why, place: Option<&str>| Verdict::Kept {
         why,
@@ -167,15 +215,21 @@ fn verdict(
     let Some(pushed_at) = found.pushed_at else {
         return kept(Why::AgeUnknown, None);
     };
-    // What comes from the future, since the clock was set back, is young.
-    let age = now.duration_since(pushed_at).unwrap_or(Duration::ZERO);
     for rule in rules {
         let why = if rule.tags.iter().any(|pattern| pattern.matches(&found.tag)) {
             Why::Pattern
         } else if rule.newest.is_some_and(|count| newer < count) {
             Why::Newest
-        } else if rule.pushed_within.is_some_and(|time| age <= time) {
+        } else if rule
+            .pushed_within
+            .is_some_and(|time| times.is_within(pushed_at, time))
+        {
             Why::PushedWithin
+        } else if let Some(why) = rule
+            .pulled_within
+            .and_then(|time| times.pulled(found, time))
+        {
+            why
         } else {
             continue;
         };
@@ -200,6 +254,7 @@ mod tests {
         Found {
             tag: tag.parse().expect("a tag"),
             pushed_at: Some(now() - days * DAY),
+            pulled_at: None,
             is_companion: false,
         }
     }
@@ -219,7 +274,10 @@ mod tests {
                 &name.parse().expect("a name"),
                 tags,
                 &ImmutableTags::new([immutable]),
-                now(),
+                Times {
+                    now: now(),
+                    pulls_since: Some(now() - 100 * DAY),
+                },
             )
             .iter()
             .map(|decision| match &decision.verdict {
@@ -284,6 +342,45 @@ mod tests {
                 "unknown age-unknown"
             ]
         );
+    }
+
+    #[test]
+    fn a_pull_keeps_a_tag_and_so_does_what_may_have_been_one() {
+        let pulled = |tag: &str, days: u32| Found {
+            pulled_at: Some(now() - days * DAY),
+            ..found(tag, 400)
+        };
+        let tags = || {
+            vec![
+                pulled("used", 30),
+                // It may have been pulled for another day, which is not noted.
+                pulled("just", 31),
+                pulled("once", 32),
+                found("new", 31),
+                found("old", 101),
+            ]
+        };
+        let rules = |days| vec![rule().pulled_within(days * DAY)];
+        assert_eq!(
+            told(rules(30), "ci/a", tags()),
+            [
+                "new pushed-within",
+                "old -",
+                "just pulled-within",
+                "once -",
+                "used pulled-within",
+            ]
+        );
+        // Longer than pulls are noted.
+        assert_eq!(told(rules(99), "ci/a", tags())[1], "old pulls-unknown",);
+        let times = |pulls_since| Times {
+            now: now(),
+            pulls_since,
+        };
+        let unknown = times(None).pulled(&found("old", 400), DAY);
+        assert_eq!(unknown, Some(Why::PullsUnknown));
+        let known = times(Some(now() - 90 * DAY)).pulled(&found("old", 400), DAY);
+        assert_eq!(known, None);
     }
 
     #[test]

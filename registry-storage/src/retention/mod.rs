@@ -13,6 +13,10 @@
 //! Removed is the tag alone. Its manifest stays, and can be pulled by its
 //! digest, until garbage is collected.
 //!
+//! Rules about pulls need notes of them ([`Pulls`]). A tag that is not known to
+//! have been pulled counts as pulled when it was pushed, or when the notes begin,
+//! whichever is later; without notes it is kept.
+//!
 //! A tag that is pushed while this goes on is not removed: what decides is
 //! when it was last pushed, and it is removed only if that is unchanged
 //! ([`Storage::expire_tag`]). A repository in which something cannot be read
@@ -32,17 +36,19 @@
 //! let retention = Retention::new([nightly]);
 //! let storage = MemoryStorage::new();
 //! let summary = retention
-//!     .run(&storage, &ImmutableTags::default(), SystemTime::now(), false, |event| println!("{event:?}"))
+//!     .run(&storage, None, &ImmutableTags::default(), SystemTime::now(), false, |event| println!("{event:?}"))
 //!     .await?;
 //! assert_eq!(summary.removed, 0);
 //! # Ok(()) }
 //! ```
 
 mod decide;
+mod pulls;
 mod rules;
 mod run;
 
 pub use decide::{Decision, Verdict, Why};
+pub use pulls::{PULLS_NOTED_EVERY, Pulls};
 pub use rules::{Retention, RetentionRule};
 pub use run::{Event, Summary};
 

@@ -12,6 +12,7 @@ pub struct RetentionRule {
     pub(super) newest: Option<usize>,
     pub(super) tags: Vec<TagPattern>,
     pub(super) pushed_within: Option<Duration>,
+    pub(super) pulled_within: Option<Duration>,
     place: Option<String>,
 }
 
@@ -23,6 +24,7 @@ impl RetentionRule {
             newest: None,
             tags: Vec::new(),
             pushed_within: None,
+            pulled_within: None,
             place: None,
         }
     }
@@ -45,6 +47,13 @@ impl RetentionRule {
     #[must_use]
     pub const fn pushed_within(mut self, time: Duration) -> Self {
         self.pushed_within = Some(time);
+        self
+    }
+
+    /// Keeps the tags that were pulled within that time, or pushed.
+    #[must_use]
+    pub const fn pulled_within(mut self, time: Duration) -> Self {
+        self.pulled_within = Some(time);
         self
     }
 
@@ -87,6 +96,12 @@ impl Retention {
     pub fn and(mut self, other: Self) -> Self {
         self.rules.extend(other.rules);
         self
+    }
+
+    /// Whether any rule asks when tags were pulled.
+    #[must_use]
+    pub fn needs_pulls(&self) -> bool {
+        self.rules.iter().any(|rule| rule.pulled_within.is_some())
     }
 
     /// Whether there is no rule, so that everything is kept.

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use registry_spec::storage::{Storage, StorageError};
 use registry_spec::types::{Algorithm, Digest, RepositoryName, Tag};
 
-use super::decide::Found;
-use super::{Decision, Retention, Verdict, Why};
+use super::decide::{Found, Times};
+use super::{Decision, Pulls, Retention, Verdict, Why};
 use crate::immutable::ImmutableTags;
 
 /// How many names are listed at once.
@@ -43,21 +43,36 @@ pub struct Summary {
 
 impl Retention {
     /// Looks at every tag of the storage, and removes those that nothing
-    /// keeps, unless it is a `dry_run`. `now` is the time by which their age counts.
+    /// keeps, unless it is a `dry_run`. `pulls` are the storage's notes, if it has
+    /// any; `now` is the time by which ages count.
     ///
     /// The tags of one repository are in memory at a time.
     ///
     /// # Errors
-    /// When the repositories cannot be listed. What happens within one of them
-    /// is told by [`Event::Failed`].
+    /// When the repositories cannot be listed, or the notes of pulls not be read.
+    /// What happens within one of the repositories is told by [`Event::Failed`].
     pub async fn run(
         &self,
         storage: &dyn Storage,
+        pulls: Option<&dyn Pulls>,
         immutable: &ImmutableTags,
         now: SystemTime,
         dry_run: bool,
         mut tell: impl FnMut(Event<'_>) + Send,
     ) -> Result<Summary, StorageError> {
+        let pulls = pulls.filter(|_| self.needs_pulls());
+        let pulls_since = match pulls {
+            Some(pulls) => pulls.noted_since().await?,
+            None => None,
+        };
+        let pass = Pass {
+            retention: self,
+            storage,
+            pulls,
+            immutable,
+            times: Times { now, pulls_since },
+            dry_run,
+        };
         let mut summary = Summary::default();
         let mut after: Option<RepositoryName> = None;
         loop {
@@ -70,10 +85,7 @@ impl Retention {
                     }
                     tell(Event::Decided(decision));
                 };
-                let done = self
-                    .run_in(storage, name, immutable, now, dry_run, &mut count)
-                    .await;
-                if let Err(error) = done {
+                if let Err(error) = pass.run_in(name, &mut count).await {
                     summary.failed += 1;
                     tell(Event::Failed {
                         repository: name,
@@ -87,38 +99,55 @@ impl Retention {
             }
         }
     }
+}
 
+/// One run over a storage.
+struct Pass<'a> {
+    retention: &'a Retention,
+    storage: &'a dyn Storage,
+    pulls: Option<&'a dyn Pulls>,
+    immutable: &'a ImmutableTags,
+    times: Times,
+    dry_run: bool,
+}
+
+impl Pass<'_> {
     async fn run_in(
         &self,
-        storage: &dyn Storage,
         name: &RepositoryName,
-        immutable: &ImmutableTags,
-        now: SystemTime,
-        dry_run: bool,
         tell: &mut (impl FnMut(&Decision) + Send),
     ) -> Result<(), StorageError> {
         // All is known before anything is removed.
-        let tags = self.find(storage, name).await?;
-        for mut decision in self.decide(name, tags, immutable, now) {
+        let tags = self.find(name).await?;
+        let decided = self
+            .retention
+            .decide(name, tags, self.immutable, self.times);
+        for mut decision in decided {
             if let (Verdict::Removed, Some(pushed_at), false) =
-                (&decision.verdict, decision.pushed_at, dry_run)
-                && !storage.expire_tag(name, &decision.tag, pushed_at).await?
+                (&decision.verdict, decision.pushed_at, self.dry_run)
+                && !self
+                    .storage
+                    .expire_tag(name, &decision.tag, pushed_at)
+                    .await?
             {
-                decision.verdict = Verdict::Kept {
-                    why: Why::PushedMeanwhile,
-                    place: None,
+                let why = match self.storage.tag_pushed_at(name, &decision.tag).await {
+                    // Deleted since it was listed.
+                    Err(StorageError::ManifestUnknown) => continue,
+                    Err(error) => return Err(error),
+                    // A storage that guards immutable tags follows newer rules.
+                    Ok(at) if at == Some(pushed_at) => Why::Immutable,
+                    Ok(_) => Why::PushedMeanwhile,
                 };
+                decision.verdict = Verdict::Kept { why, place: None };
             }
             tell(&decision);
         }
         Ok(())
     }
 
-    async fn find(
-        &self,
-        storage: &dyn Storage,
-        name: &RepositoryName,
-    ) -> Result<Vec<Found>, StorageError> {
+    async fn find(&self, name: &RepositoryName) -> Result<Vec<Found>, StorageError> {
+        let storage = self.storage;
+        let pulls = self.pulls.filter(|_| self.retention.needs_pulls_of(name));
         let mut found = Vec::new();
         let mut after: Option<Tag> = None;
         loop {
@@ -129,10 +158,11 @@ impl Retention {
             };
             let last = page.items.last().cloned();
             for tag in page.items {
-                if !self.is_about(name) {
+                if !self.retention.is_about(name) {
                     found.push(Found {
                         tag,
                         pushed_at: None,
+                        pulled_at: None,
                         is_companion: false,
                     });
                     continue;
@@ -140,6 +170,10 @@ impl Retention {
                 match storage.tag_pushed_at(name, &tag).await {
                     Ok(pushed_at) => found.push(Found {
                         is_companion: is_companion(storage, name, &tag).await?,
+                        pulled_at: match pulls {
+                            Some(pulls) => pulls.pulled_at(name, &tag).await?,
+                            None => None,
+                        },
                         pushed_at,
                         tag,
                     }),

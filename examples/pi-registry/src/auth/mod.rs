@@ -286,15 +286,25 @@ mod tests {
             // As an editor saves it, and a mounted secret is changed.
             write("new", &rules);
             fs::rename(path("new"), path("rules")).expect("renamed");
-            tokio::time::sleep(INTERVAL * 2).await;
+            tokio::time::sleep(INTERVAL * 3).await;
             let access = Access::pull("a".parse().expect("a name"));
             let extensions = Extensions::new();
             let request = AuthRequest::new(&Credentials::Anonymous, &access, &extensions);
             let allowed = authorizer.authorize(&request).await.is_ok();
             assert_eq!(allowed, expected, "{rules}");
         }
+        // Cut off in the middle of being written, and found so by one look.
+        let whole = format!("rules: [{pull}]\ntags: {{immutable: [{{repositories: a, tags: v}}]}}");
+        for text in ["rules: []", &whole, "rules: []", &whole] {
+            write("rules", text);
+            tokio::time::sleep(INTERVAL).await;
+            let access = Access::pull("a".parse().expect("a name"));
+            let extensions = Extensions::new();
+            let request = AuthRequest::new(&Credentials::Anonymous, &access, &extensions);
+            assert!(authorizer.authorize(&request).await.is_ok());
+        }
         fs::remove_file(path("rules")).expect("there");
-        tokio::time::sleep(INTERVAL * 2).await;
+        tokio::time::sleep(INTERVAL * 3).await;
         assert!(!follow.is_finished());
         follow.abort();
     }

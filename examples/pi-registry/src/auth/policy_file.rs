@@ -1,8 +1,13 @@
 //! `auth.policy.path`: the policy in force follows its file.
+//!
+//! A file may be looked at while it is being written, when the beginning of it
+//! is a good file, too: one in which fewer tags are immutable, say, or a rule of
+//! retention has lost its last words. So a change counts once two looks have
+//! found it.
 
-use registry_auth::policy::CurrentPolicy;
+use registry_auth::policy::{CurrentPolicy, Policy};
 
-use crate::config::PolicyFile;
+use crate::config::{PolicyFile, TagRules};
 use crate::tag_rules::CurrentTagRules;
 
 /// The file, and the policy that was read from it.
@@ -11,6 +16,8 @@ pub(super) struct WatchedPolicy {
     file: PolicyFile,
     current: CurrentPolicy,
     tags: Option<CurrentTagRules>,
+    /// What the last look has found, if that is not in force yet.
+    found: Option<(Policy, TagRules)>,
     /// What is wrong with the file, as it was told last.
     failure: Option<String>,
 }
@@ -21,6 +28,7 @@ impl WatchedPolicy {
             file,
             current,
             tags: None,
+            found: None,
             failure: None,
         }
     }
@@ -30,22 +38,29 @@ impl WatchedPolicy {
         self.tags = Some(tags);
     }
 
-    /// Takes over what is in the file now. What was read before stays in
+    /// Takes over what is in the file for the second time. What was read before stays in
     /// force while the file is bad, which is told once.
     pub(super) fn look(&mut self) {
         let path = self.file.path().display();
         match self.file.read() {
-            Ok((policy, tags)) => {
-                let failed = self.failure.take().is_some();
-                let changed = self.tags.as_ref().is_some_and(|there| there.replace(tags));
-                if changed || *self.current.get() != policy {
-                    self.current.replace(policy);
-                    tracing::info!("{path}: the new rules are in force");
-                } else if failed {
+            Ok(read) if self.is_in_force(&read) => {
+                self.found = None;
+                if self.failure.take().is_some() {
                     tracing::info!("{path}: usable again, unchanged");
                 }
             }
+            Ok(read) if self.found.as_ref() == Some(&read) => {
+                (self.found, self.failure) = (None, None);
+                let (policy, rules) = read;
+                if let Some(tags) = &self.tags {
+                    tags.replace(rules);
+                }
+                self.current.replace(policy);
+                tracing::info!("{path}: the new rules are in force");
+            }
+            Ok(read) => self.found = Some(read),
             Err(error) => {
+                self.found = None;
                 let told = error.to_string();
                 if self.failure.as_ref() != Some(&told) {
                     tracing::error!("the rules read before stay in force, because of {told}");
@@ -53,5 +68,10 @@ impl WatchedPolicy {
                 }
             }
         }
+    }
+
+    fn is_in_force(&self, (policy, rules): &(Policy, TagRules)) -> bool {
+        let tags = self.tags.as_ref();
+        *self.current.get() == *policy && tags.is_none_or(|tags| tags.are(rules))
     }
 }

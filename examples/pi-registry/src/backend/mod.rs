@@ -117,6 +117,16 @@ impl Backend {
         }
     }
 
+    /// The directory, if it is in one: it has notes of pulls.
+    #[must_use]
+    pub fn directory(&self) -> Option<FileSystem> {
+        match &self.kind {
+            Kind::Files(files) => Some(files.clone()),
+            #[cfg(feature = "object-store")]
+            Kind::Objects(_) => None,
+        }
+    }
+
     /// Distribution's name of the driver.
     #[must_use]
     pub const fn driver(&self) -> &'static str {

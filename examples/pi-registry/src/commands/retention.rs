@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::Args;
-use registry_spec::Storage;
-use registry_storage::retention::{Decision, Event, Summary, Verdict};
+use registry_storage::retention::{Decision, Event, Pulls, Summary, Verdict};
 use serde_json::json;
 
 use super::{complain, exit_code};
@@ -45,8 +44,8 @@ impl Arguments {
             .map_err(|error| format!("cannot start: {error}"))?;
         runtime.block_on(async {
             let backend = Backend::open(&config.storage).await;
-            let storage = backend.map_err(|error| error.to_string())?.storage();
-            self.apply(&*storage, &config.tags, &mut io::stdout()).await
+            let backend = backend.map_err(|error| error.to_string())?;
+            self.apply(&backend, &config.tags, &mut io::stdout()).await
         })
     }
 
@@ -74,7 +73,7 @@ impl Arguments {
 
     async fn apply(
         &self,
-        storage: &dyn Storage,
+        backend: &Backend,
         tags: &TagRules,
         out: &mut (impl Write + Send),
     ) -> Result<(), String> {
@@ -98,9 +97,11 @@ impl Arguments {
             _ => {}
         };
         let now = SystemTime::now();
+        let (storage, files) = (backend.storage(), backend.directory());
+        let pulls = files.as_ref().map(|files| files as &dyn Pulls);
         let run = tags
             .retention
-            .run(storage, &tags.immutable, now, self.dry_run, tell);
+            .run(&*storage, pulls, &tags.immutable, now, self.dry_run, tell);
         let summary = run
             .await
             .map_err(|error| format!("the repositories cannot be listed: {}", chain(&error)))?;
@@ -126,19 +127,24 @@ impl Arguments {
         let Decision {
             repository, tag, ..
         } = decision;
-        let pushed = match decision.pushed_at {
-            Some(at) => format!(", pushed {}", humantime::format_rfc3339_seconds(at)),
-            None => String::new(),
-        };
+        let times = [
+            ("pushed", decision.pushed_at),
+            ("pulled", decision.pulled_at),
+        ];
+        let times: String = times
+            .iter()
+            .filter_map(|(what, at)| Some((what, humantime::format_rfc3339_seconds((*at)?))))
+            .map(|(what, at)| format!(", {what} {at}"))
+            .collect();
         match &decision.verdict {
             Verdict::Kept { why, place, .. } => {
                 let place = place
                     .as_ref()
                     .map_or(String::new(), |at| format!(" ({at})"));
-                format!("{:<9}{repository}:{tag}  {why}{place}{pushed}", "kept")
+                format!("{:<9}{repository}:{tag}  {why}{place}{times}", "kept")
             }
             _ => format!(
-                "{:<9}{repository}:{tag}  no rule keeps it{pushed}",
+                "{:<9}{repository}:{tag}  no rule keeps it{times}",
                 self.removed()
             ),
         }
@@ -149,14 +155,16 @@ impl Arguments {
             Verdict::Kept { why, place, .. } => (Some(why.as_str()), place.as_deref()),
             _ => (None, None),
         };
-        let pushed = decision.pushed_at.map(humantime::format_rfc3339_seconds);
+        let told =
+            |at: Option<SystemTime>| at.map(|at| humantime::format_rfc3339_seconds(at).to_string());
         json!({
             "repository": decision.repository,
             "tag": decision.tag,
             "kept": why.is_some(),
             "why": why,
             "rule": place,
-            "pushedat": pushed.map(|at| at.to_string()),
+            "pushedat": told(decision.pushed_at),
+            "pulledat": told(decision.pulled_at),
         })
         .to_string()
     }

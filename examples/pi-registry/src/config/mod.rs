@@ -130,13 +130,22 @@ impl Config {
         let with_file = matches!(origin, Origin::File(_));
         read::parsed(root, "version", "0.1", |text| (text == "0.1").then_some(()))?;
         let http = Http::read(root, with_file, &mut warnings)?;
+        let storage = Storage::read(root, with_file, &mut warnings)?;
         let mut tags = TagRules::read(root)?;
+        let auth = Auth::read(root, &http, &mut tags)?;
+        if tags.retention.needs_pulls() && storage.driver.directory().is_none() {
+            warnings.push(format!(
+                "pulledwithin, in tags.retention.rules, keeps all that its rule is about: pulls are \
+                 noted with storage.filesystem only, and this is storage.{}",
+                storage.driver.name()
+            ));
+        }
         Ok(Self {
-            auth: Auth::read(root, &http, &mut tags)?,
+            auth,
             tags,
             retention_interval: tags::interval(root)?,
             http,
-            storage: Storage::read(root, with_file, &mut warnings)?,
+            storage,
             validation: validation(root, &mut warnings)?,
             limits: Limits::read(root)?,
             health: Health::read(root, with_file)?,

@@ -219,6 +219,7 @@ const KEYS: &[(&str, Support)] = &[
     ("tags.retention.interval", Used),
     ("tags.retention.rules", Used),
     ("tags.retention.rules[].newest", Used),
+    ("tags.retention.rules[].pulledwithin", Used),
     ("tags.retention.rules[].pushedwithin", Used),
     ("tags.retention.rules[].repositories", Used),
     ("tags.retention.rules[].tags", Used),

@@ -7,7 +7,7 @@
 //! retention:
 //!   interval: 24h
 //!   rules:
-//!     - {repositories: ["ci/**"], newest: 10, tags: ["release-*"], pushedwithin: 720h}
+//!     - {repositories: ["ci/**"], newest: 10, tags: ["release-*"], pushedwithin: 720h, pulledwithin: 720h}
 //! ```
 
 use std::time::Duration;
@@ -88,23 +88,33 @@ fn immutable_rule(root: &Node, key: &str, node: &Node) -> Result<ImmutableRule, 
 }
 
 fn retention_rule(root: &Node, key: &str, node: &Node) -> Result<RetentionRule, ConfigError> {
-    const WHAT: [&str; 3] = ["newest", "pushedwithin", "tags"];
+    const WHAT: [&str; 4] = ["newest", "pulledwithin", "pushedwithin", "tags"];
     rules::known(
         key,
         node,
-        &["newest", "pushedwithin", "repositories", "tags"],
+        &[
+            "newest",
+            "pulledwithin",
+            "pushedwithin",
+            "repositories",
+            "tags",
+        ],
     )?;
     let repositories = rules::list(root, &format!("{key}.repositories"), node, REPOSITORIES)?;
-    let [newest, within, tags] = WHAT.map(|name| format!("{key}.{name}"));
+    let [newest, pulled, pushed, tags] = WHAT.map(|name| format!("{key}.{name}"));
     let mut rule = RetentionRule::new(repositories).at(node.source.to_string());
     let mut keeps = false;
     if let Some(count) = read::number(root, &newest)? {
         rule = rule.newest(at_least_one(root, &newest, count)?);
         keeps = true;
     }
-    if let Some(time) = read::duration(root, &within)? {
+    if let Some(time) = read::duration(root, &pushed)? {
         rule = rule.pushed_within(time);
         keeps |= !time.is_zero();
+    }
+    if let Some(time) = read::duration(root, &pulled)?.filter(|time| !time.is_zero()) {
+        rule = rule.pulled_within(time);
+        keeps = true;
     }
     let tags = rules::some(root, &tags, TAGS)?;
     keeps |= !tags.is_empty();

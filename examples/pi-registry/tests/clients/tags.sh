@@ -21,7 +21,9 @@ storage: {filesystem: {rootdirectory: $MOUNT/registry}, delete: {enabled: true}}
 tags:
   immutable: [{repositories: ["team/**"], tags: ["v*"], except: ["*-rc*"]}]
   retention:
-    rules: [{repositories: ["ci/**"], newest: 2, tags: [main]}]
+    rules:
+      - {repositories: ["ci/**"], newest: 2, tags: [main]}
+      - {repositories: ["used/**"], pulledwithin: 240h}
 YML
 
 mkdir -p "$MOUNT" "$IMAGES" "$WORK/layers"
@@ -144,7 +146,7 @@ fill_ci() {
 dry_run() {
     retention --dry-run | tee "$WORK/told"
     grep -q '^would go ci/app:b2  no rule keeps it' "$WORK/told"
-    grep -q "^kept     ci/app:b1  among the newest ($CONFIG:6" "$WORK/told"
+    grep -q "^kept     ci/app:b1  among the newest ($CONFIG:7" "$WORK/told"
     grep -q '^kept     ci/app:main  matches a pattern' "$WORK/told"
     grep -q '^kept     team/app:v1  no rule is about this repository' "$WORK/told"
     expect 'tags that go' 1 "$(grep -c '^would go' "$WORK/told")"
@@ -165,6 +167,43 @@ real_run() {
 scenario retention 'four tags, one of them pushed again' fill_ci
 scenario retention '--dry-run explains each decision, and removes nothing' dry_run
 scenario retention 'removes what it told, beside a running registry' real_run
+
+# By docker, which gets the manifest by its tag; containerd as well; crane, that looks only; and one that nobody pulls.
+fill_used() {
+    local tag
+    for tag in idle docker ctr looked; do push one "used/app:$tag"; done
+    # What clients did to push it counts, too: as if that had been long ago.
+    find "$TREE/repositories/used" -name pulled -delete
+}
+
+TREE=$MOUNT/registry/docker/registry/v2
+pulled_by() { await "the note of $1" "$WORK/registry.log" test -e "$TREE/repositories/used/app/_manifests/tags/$1/pulled"; }
+
+# A server that is started again notes each tag once more, the day's first time.
+pulls() {
+    docker_ pull -q "$HOST/used/app:docker"
+    ctr_ images pull --plain-http "$HOST/used/app:ctr"
+    crane_ --insecure digest "$HOST/used/app:looked"
+    for tag in docker ctr looked; do pulled_by "$tag"; done
+    nothing_in <(ls "$TREE/repositories/used/app/_manifests/tags/idle/pulled" 2>/dev/null)
+    retention --dry-run | tee "$WORK/told"
+    grep -q '^kept     used/app:idle  pushed recently' "$WORK/told"
+    # As if the tags were old, and pulls had been noted for a month.
+    find "$TREE/repositories/used" -path '*/current/link' -exec touch -d '-30 days' {} +
+    grep -q '^[0-9]*$' "$TREE/pulls-noted"
+    retention --dry-run | grep '^kept     used/app:idle  pulls are not noted for long enough'
+    date -d '-30 days' +%s >"$TREE/pulls-noted"
+    retention --dry-run | tee "$WORK/told"
+    grep -q '^would go used/app:idle  no rule keeps it' "$WORK/told"
+    expect 'tags kept' 3 "$(grep -c "^kept     used/app:.*  pulled recently ($CONFIG:8.*, pulled 20" "$WORK/told")"
+    retention
+    expect tags ctr,docker,looked "$(tags used/app)"
+}
+
+scenario pulls 'four tags' fill_used
+registry_stop
+registry_start "$MOUNT/registry"
+scenario pulls 'what docker, containerd and crane ask for stays, the rest goes once that is sure' pulls
 
 # --- the reserve --------------------------------------------------------------------------------------------------------
 

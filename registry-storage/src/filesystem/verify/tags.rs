@@ -30,7 +30,7 @@ impl Look<'_, '_> {
         if self.is_first {
             add(&run.counts.tags, 1);
         }
-        run.only(dir, &["current", "index"]);
+        run.only(dir, &["current", "index", layout::PULLED]);
         let mut history = Vec::new();
         if let Some(index) = run.dir(dir, "index") {
             run.digests(&index, |digest, dir| {

@@ -118,12 +118,17 @@ fn a_rule_that_is_not_understood_refuses_the_start() {
         (
             "{retention: {rules: [{repositories: ['**']}]}}",
             "tags.retention.rules[0] keeps nothing, and so would remove every tag: give one of \
-             newest, pushedwithin, tags",
+             newest, pulledwithin, pushedwithin, tags",
         ),
         (
             "{retention: {rules: [{repositories: ['**'], pushedwithin: 0}]}}",
             "tags.retention.rules[0] keeps nothing, and so would remove every tag: give one of \
-             newest, pushedwithin, tags",
+             newest, pulledwithin, pushedwithin, tags",
+        ),
+        (
+            "{retention: {rules: [{repositories: ['**'], pulledwithin: 0}]}}",
+            "tags.retention.rules[0] keeps nothing, and so would remove every tag: give one of \
+             newest, pulledwithin, pushedwithin, tags",
         ),
         (
             "{retention: {rules: [{repositories: ['**'], newest: 0}]}}",
@@ -140,7 +145,7 @@ fn a_rule_that_is_not_understood_refuses_the_start() {
         ),
         (
             "{retention: {rules: [{repositories: ['**'], keep: 5}]}}",
-            "tags.retention.rules[0].keep is unknown: expected newest, pushedwithin, \
+            "tags.retention.rules[0].keep is unknown: expected newest, pulledwithin, pushedwithin, \
              repositories, tags",
         ),
         (
