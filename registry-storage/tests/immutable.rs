@@ -225,3 +225,61 @@ async fn rules_that_are_replaced_hold_at_once() {
         .await
         .expect("no rule");
 }
+
+#[tokio::test]
+async fn a_push_whose_client_is_gone_still_keeps_deletes_of_its_manifest_away() {
+    let fixture = Fixture::new();
+    let storage = Immutable::new(fixture.restarted(), rules());
+    push(&storage, "team/a", "one", &[]).await.expect("put");
+    // As if another process were changing the repository.
+    let lock = fixture.path("repositories/team/a/_referrers/lock");
+    let lock = std::fs::File::open(lock).expect("there");
+    lock.lock().expect("locked");
+    {
+        let mut push = std::pin::pin!(push(&storage, "team/a", "one", &["v1"]));
+        let moment = std::time::Duration::from_millis(50);
+        let ended = tokio::time::timeout(moment, &mut push).await;
+        assert!(ended.is_err(), "it waits for the lock");
+    }
+    let delete = {
+        let storage = storage.clone();
+        let digest = sha256(image("one"));
+        tokio::spawn(async move { storage.delete_manifest(&name("team/a"), &digest).await })
+    };
+    tokio::task::yield_now().await;
+    lock.unlock().expect("unlocked");
+    refused(delete.await.expect("no panic"), "v1");
+    assert!(stands_at(&storage, "team/a", "v1").await.is_some());
+}
+
+#[tokio::test]
+async fn an_immutable_tag_at_what_cannot_be_served_can_be_pushed() {
+    let fixture = Fixture::new();
+    let storage = Immutable::new(fixture.restarted(), rules());
+    push(&storage, "team/a", "one", &["v1"]).await.expect("put");
+    fixture.write(&data(&sha256(image("one"))), "no manifest");
+    assert_eq!(stands_at(&storage, "team/a", "v1").await, None);
+    push(&storage, "team/a", "two", &["v1"]).await.expect("put");
+    refused(push(&storage, "team/a", "three", &["v1"]).await, "v1");
+}
+
+/// As [RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-13.1) has it, by
+/// what a GET would be answered with.
+#[tokio::test]
+async fn a_tag_at_what_cannot_be_served_is_absent_to_a_condition() {
+    for (expected, holds) in [
+        (Expected::Absent, true),
+        (Expected::NoneOf(vec![sha256(image("one"))]), true),
+        (Expected::Present, false),
+        (Expected::OneOf(vec![sha256(image("one"))]), false),
+    ] {
+        let fixture = Fixture::new();
+        let storage = &fixture.storage;
+        push(storage, "a", "one", &["x"]).await.expect("put");
+        fixture.write(&data(&sha256(image("one"))), "no manifest");
+        let mut put = put(&image("two"), &["x"]);
+        put.precondition = Some(Precondition::new(tag("x").into(), expected.clone()));
+        let result = storage.put_manifest(&name("a"), put).await;
+        assert_eq!(result.is_ok(), holds, "{expected:?}: {result:?}");
+    }
+}

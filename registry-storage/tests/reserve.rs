@@ -187,6 +187,13 @@ fn what_is_there_is_served_completed_and_deleted_on_a_full_disk() {
             assert!(is_full(
                 &storage.put_manifest(&repository, newer.clone()).await
             ));
+            // Nothing but a tag moves.
+            push_manifest(&storage, "a", &image("old"), &["again"]).await;
+            push_manifest(&storage, "b", &image("old"), &["elsewhere"]).await;
+            storage
+                .delete_tag(&repository, &tag("again"))
+                .await
+                .expect("deleted");
             assert_eq!(read_blob(&storage, "b", &layer).await, b"layer");
             assert_eq!(tagged(&storage, "a", "old").await, Some(old));
 

@@ -163,6 +163,15 @@ impl Tree {
         }
     }
 
+    /// Whether exactly these bytes are stored, for whichever repository.
+    pub(super) fn has_bytes(&self, manifest: &PutManifest) -> Result<bool, StorageError> {
+        let path = self.layout.blob_data(&manifest.digest);
+        match self.open_manifest(&manifest.digest)? {
+            Some((file, len)) => Ok(read_whole(&file, len, &path)? == manifest.bytes),
+            None => Ok(false),
+        }
+    }
+
     /// Opens some content, if it is there and not too large to be read.
     fn open_manifest(&self, content: &Digest) -> Result<Option<(File, u64)>, StorageError> {
         let opened = self.open_content(content)?;
@@ -185,9 +194,12 @@ impl Tree {
         let Some(precondition) = precondition else {
             return Ok(());
         };
-        let current = match &precondition.reference {
-            Reference::Tag(tag) => self.tag_stands_at(name, tag)?,
-            Reference::Digest(digest) => self.has_manifest(name, digest)?.then_some(*digest),
+        // What a GET would be answered with: a tag at something that cannot be
+        // served stands nowhere.
+        let current = match self.read_manifest(name, &precondition.reference) {
+            Ok(manifest) => Some(manifest.digest),
+            Err(StorageError::ManifestUnknown) => None,
+            Err(error) => return Err(error),
         };
         precondition.check(current.as_ref())
     }

@@ -49,10 +49,13 @@ impl Shelf for Tree {
 
     async fn store_bytes(&self, manifest: &PutManifest) -> Result<(), StorageError> {
         let data = self.layout.blob_data(&manifest.digest);
-        let _taken = self
-            .space
-            .take(manifest.bytes.len() as u64, Use::Manifest)?;
         aside::restore(&data)?;
+        let room = self.space.take(manifest.bytes.len() as u64, Use::Manifest);
+        let _taken = match room {
+            // Only a tag moves.
+            Err(StorageError::Full { .. }) if self.has_bytes(manifest)? => None,
+            room => Some(room?),
+        };
         atomic::write_unless_same(&data, &manifest.bytes, self.durability).map(|_| ())
     }
 

@@ -6,7 +6,7 @@
 //! | what | may use | checked |
 //! |---|---|---|
 //! | the bytes of blobs | all but the reserve | at the start by the length announced, then each batch |
-//! | manifests | all but a quarter of it: those of layers that have arrived | each |
+//! | manifests | all but a quarter of it: those of layers that have arrived | each whose bytes are not there yet |
 //! | links, mounts, deletes, the end of an upload | all there is | never |
 //!
 //! The system is asked for the free space at most once in [`MEASURED_FOR`] or

@@ -22,20 +22,34 @@ const PAGE: usize = 1000;
 
 /// A storage some of whose tags stay where they are. See the
 /// [module](super) for what is refused.
+///
+/// A push of an immutable tag, and the delete of a manifest where there may be
+/// some, go on when their futures are dropped, on the Tokio runtime that they were
+/// begun on: neither may begin while the other is under way.
 #[derive(Debug)]
 pub struct Immutable<S> {
-    inner: S,
+    inner: Arc<S>,
     rules: CurrentImmutable,
     /// Pushes of immutable tags share one, deletes of manifests have it alone:
     /// a tag must not come to a manifest that was found to have none.
     places: Arc<[RwLock<()>]>,
 }
 
+impl<S> Clone for Immutable<S> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            rules: self.rules.clone(),
+            places: Arc::clone(&self.places),
+        }
+    }
+}
+
 impl<S: Storage> Immutable<S> {
     /// `inner` keeps everything; `rules` say which tags stay where they are.
     pub fn new(inner: S, rules: impl Into<CurrentImmutable>) -> Self {
         Self {
-            inner,
+            inner: Arc::new(inner),
             rules: rules.into(),
             places: (0..PLACES).map(|_| RwLock::new(())).collect(),
         }
@@ -71,6 +85,49 @@ impl<S: Storage> Immutable<S> {
             Some(there) if there != *digest => Err(StorageError::TagImmutable { tag: tag.clone() }),
             _ => Ok(()),
         }
+    }
+
+    /// Puts a manifest with its tags, some of which are `immutable`.
+    async fn put_all(
+        &self,
+        name: &RepositoryName,
+        manifest: PutManifest,
+        immutable: Vec<Tag>,
+        others: Vec<Tag>,
+    ) -> Result<(), StorageError> {
+        let _place = self.place(name).read().await;
+        // Before anything changes; each is asked again when it is moved.
+        for tag in &immutable {
+            self.check(name, tag, &manifest.digest).await?;
+        }
+        // A push has one precondition. The client's own comes first, if there
+        // is one; each further tag takes a push of its own.
+        let asked = manifest.precondition.as_ref();
+        let first = match asked.map(|asked| &asked.reference) {
+            Some(Reference::Tag(tag)) => immutable.iter().find(|immutable| *immutable == tag),
+            Some(Reference::Digest(_)) => None,
+            None => immutable.first(),
+        };
+        let mut put = manifest.clone();
+        // First, so that nothing moves where this one is refused.
+        put.tags = first.cloned().into_iter().chain(others).collect();
+        if let Some(tag) = first {
+            put.precondition = Some(match asked {
+                Some(asked) => Precondition::new(
+                    asked.reference.clone(),
+                    narrowed(&asked.expected, &manifest.digest),
+                ),
+                None => stays(tag, &manifest.digest),
+            });
+        }
+        self.put(name, first, put).await?;
+        for tag in immutable.iter().filter(|tag| Some(*tag) != first) {
+            let mut put = manifest.clone();
+            put.tags = vec![tag.clone()];
+            put.precondition = Some(stays(tag, &manifest.digest));
+            self.put(name, Some(tag), put).await?;
+        }
+        Ok(())
     }
 
     /// Puts a manifest whose precondition is, or includes, that the immutable
@@ -120,6 +177,16 @@ impl<S: Storage> Immutable<S> {
     }
 }
 
+/// Does it whether or not somebody waits for it: what an inner storage has begun
+/// goes on in any case, and must not lose its place.
+async fn to_its_end(
+    work: impl Future<Output = Result<(), StorageError>> + Send + 'static,
+) -> Result<(), StorageError> {
+    tokio::spawn(work)
+        .await
+        .map_err(|error| StorageError::backend("immutable", error))?
+}
+
 /// What must hold for an immutable tag.
 fn stays(tag: &Tag, digest: &Digest) -> Precondition {
     Precondition::new(tag.clone().into(), Expected::AbsentOr(*digest))
@@ -158,39 +225,8 @@ impl<S: Storage> Storage for Immutable<S> {
         if immutable.is_empty() {
             return self.inner.put_manifest(name, manifest).await;
         }
-        let _place = self.place(name).read().await;
-        // Before anything changes; each is asked again when it is moved.
-        for tag in &immutable {
-            self.check(name, tag, &manifest.digest).await?;
-        }
-        // A push has one precondition. The client's own comes first, if there
-        // is one; each further tag takes a push of its own.
-        let asked = manifest.precondition.as_ref();
-        let first = match asked.map(|asked| &asked.reference) {
-            Some(Reference::Tag(tag)) => immutable.iter().find(|immutable| *immutable == tag),
-            Some(Reference::Digest(_)) => None,
-            None => immutable.first(),
-        };
-        let mut put = manifest.clone();
-        // First, so that nothing moves where this one is refused.
-        put.tags = first.cloned().into_iter().chain(others).collect();
-        if let Some(tag) = first {
-            put.precondition = Some(match asked {
-                Some(asked) => Precondition::new(
-                    asked.reference.clone(),
-                    narrowed(&asked.expected, &manifest.digest),
-                ),
-                None => stays(tag, &manifest.digest),
-            });
-        }
-        self.put(name, first, put).await?;
-        for tag in immutable.iter().filter(|tag| Some(*tag) != first) {
-            let mut put = manifest.clone();
-            put.tags = vec![tag.clone()];
-            put.precondition = Some(stays(tag, &manifest.digest));
-            self.put(name, Some(tag), put).await?;
-        }
-        Ok(())
+        let (this, name) = (self.clone(), name.clone());
+        to_its_end(async move { this.put_all(&name, manifest, immutable, others).await }).await
     }
 
     async fn delete_manifest(
@@ -202,9 +238,13 @@ impl<S: Storage> Storage for Immutable<S> {
         if !rules.is_about(name) {
             return self.inner.delete_manifest(name, digest).await;
         }
-        let _place = self.place(name).write().await;
-        self.check_tags_at(&rules, name, digest).await?;
-        self.inner.delete_manifest(name, digest).await
+        let (this, name, digest) = (self.clone(), name.clone(), *digest);
+        to_its_end(async move {
+            let _place = this.place(&name).write().await;
+            this.check_tags_at(&rules, &name, &digest).await?;
+            this.inner.delete_manifest(&name, &digest).await
+        })
+        .await
     }
 
     async fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), StorageError> {

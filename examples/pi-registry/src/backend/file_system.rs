@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use registry_storage::FileSystem;
-use registry_storage::filesystem::{Access, Durability};
+use registry_storage::filesystem::{Access, Durability, Reserve};
 
 use super::BackendError;
 use crate::config;
@@ -28,11 +28,40 @@ pub(super) async fn open(
             tracing::warn!("pulls only, nothing can be pushed: {}", chain(&reason));
             Ok(files)
         }
-        Ok(_) => Ok(files),
+        Ok(_) => look_at_room(root, storage.reserve).map(|()| files),
         Err(reason) => Err(BackendError::new(format_args!(
             "storage.filesystem.rootdirectory is {root:?}: {}: choose a directory that this user \
              can use",
             chain(&reason)
         ))),
     }
+}
+
+/// Refuses a reserve with which nothing could ever be pushed, and tells of one
+/// that is touched.
+fn look_at_room(root: &Path, reserve: Reserve) -> Result<(), BackendError> {
+    let Ok(disk) = rustix::fs::statvfs(root) else {
+        return Ok(());
+    };
+    let total = disk.f_blocks.saturating_mul(disk.f_frsize);
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let (kept, mib) = (reserve.of(total), |bytes: u64| bytes >> 20);
+    // Of a part, hundredths are counted.
+    if total > 0 && kept >= total / 100 * 100 {
+        return Err(BackendError::new(format_args!(
+            "storage.filesystem.reserve is {} MiB or more, and the file system of {root:?} has {} \
+             MiB: nothing could be pushed: give less, or a part of it such as 2%",
+            mib(kept),
+            mib(total)
+        )));
+    }
+    if free < kept {
+        tracing::warn!(
+            "pushes are refused: {} MiB are free at {root:?}, of which storage.filesystem.reserve \
+             keeps {} MiB: make room, or collect garbage",
+            mib(free),
+            mib(kept)
+        );
+    }
+    Ok(())
 }
