@@ -141,6 +141,7 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
         .and_then(|d| d.metrics_path.clone());
     let metrics = metrics_path.map(|path| (path, Metrics::new()));
     let gc_metrics = metrics.as_ref().map(|(_, metrics)| metrics.gc().clone());
+    let scrub_metrics = metrics.as_ref().map(|(_, metrics)| metrics.scrub().clone());
     let tags = CurrentTagRules::new(config);
     let auth = auth.with_tags(&tags);
     let (pulls, pull_writer) = backend
@@ -178,6 +179,7 @@ async fn serve_until_stopped(config: &Config) -> Result<ExitCode, OneLine> {
         upkeep.spawn(writer.write());
     }
     upkeep.spawn(backend.clone().purge_uploads());
+    upkeep.spawn(backend.clone().scrub(!config.validation, scrub_metrics));
     upkeep.spawn(backend.collect_garbage(gc_metrics));
     upkeep.spawn(auth.follow_changes());
     if let Some(certificates) = certificates {

@@ -7,6 +7,7 @@
 //! blobs/<alg>/<hh>/<hex>/data
 //! put-aside/<path>.<uuid>                                           *
 //! pulls-noted                                                       *
+//! verified                                                          *
 //! repositories/<name>/_layers/<alg>/<hex>/link
 //! repositories/<name>/_manifests/revisions/<alg>/<hex>/link
 //! repositories/<name>/_manifests/tags/<tag>/current/link
@@ -130,6 +131,11 @@ impl Layout {
     /// Says since when all pulls are noted.
     pub(super) fn pulls_noted(&self) -> PathBuf {
         self.tree.join("pulls-noted")
+    }
+
+    /// Says by its time when all was verified.
+    pub(super) fn verified(&self) -> PathBuf {
+        self.tree.join("verified")
     }
 
     /// The directory of a repository.

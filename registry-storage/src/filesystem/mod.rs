@@ -8,12 +8,12 @@
 //! | `manifest.rs`, `tag.rs` | manifests and tags |
 //! | `referrers.rs`, `coverage.rs` | the referrers index |
 //! | `repository.rs` | the catalog |
-//! | `pulls.rs` | when tags were pulled |
+//! | `notes.rs` | when tags were pulled, and when all was verified |
 //! | `space.rs` | room that pushes leave alone |
 //! | `atomic.rs`, `disk.rs` | writes that survive |
 //! | `cache.rs`, `version.rs` | what was read, while it is still true |
 //! | `collect.rs`, `aside.rs`, `shelf.rs`, `renew.rs` | garbage collection, and what writers do for it |
-//! | `tree.rs`, `entries.rs`, `open.rs`, `owner.rs`, `error.rs`, `places.rs` | what these share |
+//! | `tree.rs`, `entries.rs`, `open.rs`, `owner.rs`, `error.rs`, `places.rs`, `nice.rs` | what these share |
 //! | `prepare.rs` | the look at start |
 //! | [`verify`] | the look at everything, and what it repairs |
 
@@ -34,11 +34,12 @@ mod finish;
 mod hash_state;
 mod layout;
 mod manifest;
+mod nice;
+mod notes;
 mod open;
 mod owner;
 mod places;
 mod prepare;
-mod pulls;
 mod purge;
 mod referrers;
 mod renew;

@@ -132,6 +132,7 @@ mod tests {
                     ..Gc::default()
                 },
                 read_only: false,
+                scrub: config::Scrub::default(),
             };
             let backend = Backend::open(&storage).await.expect("usable");
             let tree = dir.path().join("docker/registry/v2");

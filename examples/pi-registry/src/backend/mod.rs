@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `file_system.rs` | a directory |
 //! | `object.rs`, `s3.rs`, `azure.rs`, `gcs.rs` | object stores |
-//! | `garbage.rs` | garbage collection, from time to time |
+//! | `garbage.rs`, `scrub.rs` | garbage collection and verification, from time to time |
 //! | `client.rs`, `trust.rs` | how their servers are spoken to, and which are believed |
 //! | `explain.rs` | what they say when they fail, in words for people |
 
@@ -22,6 +22,7 @@ mod gcs;
 mod object;
 #[cfg(feature = "s3")]
 mod s3;
+mod scrub;
 #[cfg(feature = "object-store")]
 mod trust;
 
@@ -33,7 +34,7 @@ use registry_spec::Storage;
 use registry_spec::storage::StorageError;
 use registry_storage::{FileSystem, PurgedUploads};
 
-use crate::config::{self, Driver, Gc, Purge};
+use crate::config::{self, Driver, Gc, Purge, Scrub};
 use crate::logging::chain;
 
 pub(crate) use garbage::collect;
@@ -71,6 +72,7 @@ pub struct Backend {
     driver: &'static str,
     purge: Option<Purge>,
     gc: Option<Gc>,
+    scrub: Option<Scrub>,
 }
 
 #[derive(Clone, Debug)]
@@ -104,6 +106,7 @@ impl Backend {
             driver: storage.driver.name(),
             purge: storage.purge.filter(|_| !storage.read_only),
             gc: Some(storage.gc).filter(|gc| gc.enabled && !storage.read_only),
+            scrub: Some(storage.scrub).filter(|scrub| scrub.enabled),
         })
     }
 
@@ -220,6 +223,7 @@ mod tests {
             deletes: true,
             purge: None,
             gc: Gc::default(),
+            scrub: Scrub::default(),
             read_only: false,
         }
     }

@@ -62,7 +62,7 @@ pub use storage::{AccessKey, Encryption, S3};
 pub use storage::{Azure, AzureCredentials};
 #[cfg(feature = "object-store")]
 pub use storage::{Client, ObjectStore};
-pub use storage::{Driver, Gc, Purge, Storage};
+pub use storage::{Driver, Gc, Purge, Scrub, Storage};
 #[cfg(feature = "gcs")]
 pub use storage::{Gcs, GcsCredentials};
 pub use tags::TagRules;

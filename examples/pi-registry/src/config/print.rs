@@ -22,6 +22,7 @@ storage:
     uploadpurging: {enabled: true, age: 168h, interval: 24h, dryrun: false}
     readonly: {enabled: false}
     gc: {enabled: false, interval: 24h, grace: 24h, deleteuntagged: false}
+    scrub: {enabled: false, interval: 720h, rate: 10MiB}
 http:
   addr: ':5000'
   net: tcp

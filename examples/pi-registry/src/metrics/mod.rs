@@ -11,6 +11,9 @@
 //! | `pi_registry_gc_runs_total` | result | garbage collections of the server: success, problems, failure |
 //! | `pi_registry_gc_freed_bytes_total` | | what they freed |
 //! | `pi_registry_gc_duration_seconds` | | how long the last one took |
+//! | `pi_registry_scrub_runs_total` | result | verifications by the server: healthy, problems, failure |
+//! | `pi_registry_scrub_problems` | | how many problems the last one found |
+//! | `pi_registry_scrub_duration_seconds` | | how long it took |
 //! | `process_*` | | memory, files, processor time, start |
 //! | `pi_registry_build_info` | version | always 1 |
 //!
@@ -23,6 +26,7 @@ mod garbage;
 mod handler;
 mod http;
 mod process;
+mod scrub;
 mod storage;
 
 use std::fmt;
@@ -36,6 +40,7 @@ use registry_spec::Storage;
 
 pub use self::http::{Counted, Entry, HttpMetrics, Measured};
 pub use garbage::GcMetrics;
+pub use scrub::ScrubMetrics;
 pub use storage::MeasuredStorage;
 
 use storage::StorageMetrics;
@@ -47,6 +52,7 @@ pub struct Metrics {
     http: HttpMetrics,
     storage: StorageMetrics,
     gc: GcMetrics,
+    scrub: ScrubMetrics,
 }
 
 impl fmt::Debug for Metrics {
@@ -68,6 +74,7 @@ impl Metrics {
         let http = HttpMetrics::register(&mut registry);
         let storage = StorageMetrics::register(&mut registry);
         let gc = GcMetrics::register(&mut registry);
+        let scrub = ScrubMetrics::register(&mut registry);
         let build = Family::<Build, Gauge>::default();
         let version = env!("CARGO_PKG_VERSION");
         build.get_or_create(&Build { version }).set(1);
@@ -79,6 +86,7 @@ impl Metrics {
             http,
             storage,
             gc,
+            scrub,
         }
     }
 
@@ -92,6 +100,12 @@ impl Metrics {
     #[must_use]
     pub const fn gc(&self) -> &GcMetrics {
         &self.gc
+    }
+
+    /// What counts verifications.
+    #[must_use]
+    pub const fn scrub(&self) -> &ScrubMetrics {
+        &self.scrub
     }
 
     /// The storage of a driver, with its calls measured.

@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 
 use super::entries::entries;
 use super::error::{At, FileError};
+use super::nice::be_nice;
 use super::shelf::done;
 use super::tree::Tree;
 use super::{FileSystem, disk, layout};
@@ -98,17 +99,6 @@ impl Drop for StopWhenDropped {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-/// The calling thread gives way to others, in its use of disks too.
-fn be_nice() {
-    /// Of 19.
-    #[cfg(target_os = "linux")]
-    const NICE: i32 = 15;
-
-    // Elsewhere it would be the whole process.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(None, NICE);
 }
 
 impl Tree {

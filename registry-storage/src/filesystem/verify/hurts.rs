@@ -18,6 +18,7 @@ use super::links::{Link, Of, Seed};
 use super::manifests::parts;
 use super::report::Hurt;
 use super::repository::Look;
+use crate::filesystem::layout;
 
 /// The problems that hurt something, by their numbers.
 type Numbers = BTreeSet<usize>;
@@ -129,7 +130,7 @@ impl Look<'_, '_> {
         for digest in &self.unlinked {
             visit(*digest, *digest);
         }
-        let Some(revisions) = self.folder(&["_manifests", "revisions"]) else {
+        let Some(revisions) = self.folder(&[layout::MANIFESTS, "revisions"]) else {
             return;
         };
         run.digests(&revisions, |digest, dir| match run.link_in(&dir) {
@@ -144,7 +145,7 @@ impl Look<'_, '_> {
     /// Each tag, and where it stands if that can be told.
     fn each_tag(&self, mut visit: impl FnMut(Tag, Option<Digest>)) {
         let run = self.run;
-        let Some(tags) = self.folder(&["_manifests", "tags"]) else {
+        let Some(tags) = self.folder(&[layout::MANIFESTS, "tags"]) else {
             return;
         };
         for entry in run.entries(&tags) {

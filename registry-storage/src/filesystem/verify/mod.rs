@@ -95,6 +95,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::FileSystem;
+use super::nice::be_nice;
 use super::tree::Tree;
 use run::Run;
 
@@ -241,8 +242,9 @@ impl Verifier {
     /// this thread, and ends the run with [`ControlFlow::Break`].
     ///
     /// Blocks for as long as it takes: within a runtime, call it by
-    /// `spawn_blocking`. It keeps in memory what is damaged, and nothing of what
-    /// is not. It may be ended at any moment, by a signal too.
+    /// `spawn_blocking`. Its threads have a low priority, on Linux. It keeps in
+    /// memory what is damaged, up to a bound, and nothing of what is not. It may be
+    /// ended at any moment, by a signal too.
     ///
     /// # Errors
     /// [`VerifyError`]; what is wrong further down is in the report.
@@ -255,6 +257,7 @@ impl Verifier {
             let (done, ended) = mpsc::channel();
             let run = &run;
             scope.spawn(move || {
+                be_nice();
                 run.everything();
                 drop(done);
             });

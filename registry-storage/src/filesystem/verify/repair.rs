@@ -87,7 +87,13 @@ impl Run<'_> {
         let seen = match &opened {
             Ok(Opened::File(_, stat)) => Some(stat),
             Ok(Opened::Other(_)) => None,
-            Ok(Opened::Absent) => return Err("is gone".to_owned()),
+            Ok(Opened::Absent) => {
+                return Err(match dir.look_kept(layout::LINK) {
+                    Ok(Place::Absent) => "is gone",
+                    _ => "a garbage collection has set it aside, and the next one removes it",
+                }
+                .to_owned());
+            }
             Err(error) => return Err(format!("cannot be looked at: {error}")),
         };
         let place = self.put_aside(dir, Path::new(layout::LINK), seen)?;

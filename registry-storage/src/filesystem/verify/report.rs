@@ -9,6 +9,10 @@ use registry_spec::types::{Reference, RepositoryName};
 /// How many notes are kept; more are only counted. A volume that somebody else
 /// uses too may have any number of foreign files.
 const MAX_NOTES: usize = 1000;
+/// How many problems are kept, of some 500 bytes each, and how many tags that
+/// they hurt, of all of them together; more are only counted.
+const MAX_PROBLEMS: usize = 10_000;
+const MAX_HURTS: usize = 100_000;
 
 /// What kind of thing is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -198,18 +202,30 @@ pub struct Problem {
     /// The tags that it hurts: those that lead to it, through indexes, and those
     /// of what a hurt manifest is about (a signature's image).
     pub hurts: Vec<Hurt>,
+    /// Whether it hurts more than these, of which nobody keeps a list: very many
+    /// are hurt.
+    pub hurts_more: bool,
     /// What a repair came to; `None` when there was none to do.
     pub repair: Option<Repair>,
     /// What it still needs.
     pub needs: Remedy,
 }
 
+impl Problem {
+    fn hurts_nobody(&self) -> bool {
+        self.hurts.is_empty() && !self.hurts_more
+    }
+}
+
 /// What a verification has found.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// Every problem, and the first thousand notes, by path.
+    /// The first ten thousand problems, and the first thousand notes, by path.
     pub problems: Vec<Problem>,
+    /// How many problems there were besides. A repair may have left them as they
+    /// are; another run tells.
+    pub more_problems: u64,
     /// How many notes there were besides.
     pub more_notes: u64,
     /// Blobs looked at.
@@ -228,9 +244,8 @@ impl VerifyReport {
     /// Whether every problem is repaired, if there was any.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        self.problems
-            .iter()
-            .all(|problem| problem.needs == Remedy::Nothing)
+        let is_repaired = |problem: &Problem| problem.needs == Remedy::Nothing;
+        self.more_problems == 0 && self.problems.iter().all(is_repaired)
     }
 }
 
@@ -255,10 +270,12 @@ pub(super) struct Ledger {
     numbers: HashMap<(ProblemKind, PathBuf), usize>,
     notes: usize,
     more_notes: u64,
+    more_problems: u64,
+    hurts: usize,
 }
 
 impl Ledger {
-    /// The number of the problem; `None` for a note too many.
+    /// The number of the problem; `None` for one too many.
     pub(super) fn add(
         &mut self,
         kind: ProblemKind,
@@ -282,6 +299,9 @@ impl Ledger {
                 return None;
             }
             self.notes += 1;
+        } else if self.count() >= MAX_PROBLEMS {
+            self.more_problems += 1;
+            return None;
         }
         let number = self.problems.len();
         let problem = Problem {
@@ -289,6 +309,7 @@ impl Ledger {
             path: key.1.clone(),
             detail,
             hurts: Vec::new(),
+            hurts_more: false,
             repair: None,
             needs: Remedy::Nothing,
         };
@@ -298,7 +319,13 @@ impl Ledger {
     }
 
     pub(super) fn hurts(&mut self, number: usize, hurt: Hurt) {
-        self.problems[number].0.hurts.push(hurt);
+        let problem = &mut self.problems[number].0;
+        if self.hurts >= MAX_HURTS {
+            problem.hurts_more = true;
+            return;
+        }
+        self.hurts += 1;
+        problem.hurts.push(hurt);
     }
 
     /// A later repair that works outdoes an earlier one that failed.
@@ -329,11 +356,11 @@ impl Ledger {
                 let done = matches!(problem.repair, Some(Repair::Done(_)));
                 problem.needs = match mend {
                     Mend::Note => Remedy::Nothing,
-                    Mend::Blob if done && problem.hurts.is_empty() => Remedy::Nothing,
+                    Mend::Blob if done && problem.hurts_nobody() => Remedy::Nothing,
                     Mend::Repair if done => Remedy::Nothing,
                     Mend::Repair => Remedy::Repair,
                     Mend::Blob if done => Remedy::Push,
-                    Mend::Blob if problem.hurts.is_empty() => Remedy::Repair,
+                    Mend::Blob if problem.hurts_nobody() => Remedy::Repair,
                     Mend::Blob => Remedy::RepairThenPush,
                     Mend::Push => Remedy::Push,
                     Mend::ByHand => Remedy::ByHand,
@@ -345,7 +372,55 @@ impl Ledger {
         VerifyReport {
             problems,
             more_notes: self.more_notes,
+            more_problems: self.more_problems,
             ..VerifyReport::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_has_a_bound_and_the_rest_is_counted() {
+        let mut ledger = Ledger::default();
+        let path = |number: usize| PathBuf::from(number.to_string());
+        let hurt = Hurt::new(
+            &"a".parse().expect("a name"),
+            Reference::Tag("v1".parse().expect("a tag")),
+        );
+        for number in 0..MAX_PROBLEMS + 3 {
+            let kept = ledger.add(
+                ProblemKind::BlobCorrupt,
+                path(number),
+                String::new(),
+                Mend::Blob,
+            );
+            assert_eq!(kept.is_some(), number < MAX_PROBLEMS);
+        }
+        // One that is kept is found again, and a note is no problem.
+        let again = ledger.add(ProblemKind::BlobCorrupt, path(7), String::new(), Mend::Blob);
+        assert_eq!(again, Some(7));
+        let note = ledger.add(ProblemKind::Foreign, path(7), String::new(), Mend::Note);
+        assert!(note.is_some());
+        for number in [0, 1] {
+            for _ in 0..MAX_HURTS {
+                ledger.hurts(number, hurt.clone());
+            }
+        }
+        ledger.repaired(1, Repair::Done(String::new()));
+        ledger.repaired(2, Repair::Done(String::new()));
+        let report = ledger.into_report();
+        assert_eq!((report.more_problems, report.more_notes), (3, 0));
+        assert_eq!(report.problems.len(), MAX_PROBLEMS + 1);
+        assert!(!report.is_healthy());
+        let needs = |text: &str| {
+            let at = |problem: &&Problem| problem.path.as_os_str() == text;
+            report.problems.iter().find(at).expect("kept").needs
+        };
+        assert_eq!(needs("0"), Remedy::RepairThenPush);
+        assert_eq!(needs("1"), Remedy::Push, "it hurts what is not kept");
+        assert_eq!(needs("2"), Remedy::Nothing);
     }
 }

@@ -133,11 +133,11 @@ impl Look<'_, '_> {
         if let Some(manifests) = run.dir(&self.dir, layout::MANIFESTS) {
             run.only(&manifests, &["revisions", "tags"]);
         }
-        if let Some(revisions) = self.folder(&["_manifests", "revisions"]) {
+        if let Some(revisions) = self.folder(&[layout::MANIFESTS, "revisions"]) {
             self.revisions(&revisions);
             self.unlisted();
         }
-        if let Some(tags) = self.folder(&["_manifests", "tags"]) {
+        if let Some(tags) = self.folder(&[layout::MANIFESTS, "tags"]) {
             self.tags(&tags);
         }
         if let Some(layers) = self.folder(&[layout::LAYERS]) {

@@ -52,10 +52,11 @@ pub(crate) struct Arguments {
     /// Hash manifests only; of other blobs look at the size.
     #[arg(long)]
     quick: bool,
-    /// Read so many bytes per second at most, as 500K, 20M or 1G
-    /// [default: as fast as it goes].
-    #[arg(long, value_name = "BYTES", value_parser = rate)]
-    rate: Option<NonZeroU64>,
+    /// Read so many bytes per second at most, as 500K, 20M or 1G; 0 or none: as
+    /// fast as it goes. The default is less than half of what SD cards give, for a
+    /// registry that serves from the same one.
+    #[arg(long, value_name = "BYTES", value_parser = rate, default_value = "10M")]
+    rate: Rate,
     /// Read with so many threads [default: one per core, at most four].
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
@@ -100,7 +101,7 @@ impl Arguments {
             )
         })?;
         let mut options = VerifyOptions::default();
-        options.rate = self.rate;
+        options.rate = self.rate.0;
         options.workers = self.workers.unwrap_or(options.workers);
         options.quick = self.quick;
         options.repair = self.repair;
@@ -133,9 +134,16 @@ fn advice(error: &VerifyError) -> &'static str {
     }
 }
 
+/// Bytes per second; `None` without a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rate(Option<NonZeroU64>);
+
 /// Bytes, with a letter for powers of 1024.
-fn rate(text: &str) -> Result<NonZeroU64, &'static str> {
-    const EXPECTED: &str = "expected a number of bytes above 0, as 500K, 20M or 1G";
+fn rate(text: &str) -> Result<Rate, &'static str> {
+    const EXPECTED: &str = "expected a number of bytes, as 500K, 20M or 1G; 0 or none: no limit";
+    if text == "none" {
+        return Ok(Rate(None));
+    }
     let (digits, unit) = match text.strip_suffix(['K', 'k', 'M', 'm', 'G', 'g']) {
         Some(digits) => (digits, &text[digits.len()..]),
         None => (text, ""),
@@ -147,8 +155,8 @@ fn rate(text: &str) -> Result<NonZeroU64, &'static str> {
         _ => 0,
     };
     let number: u64 = digits.parse().map_err(|_| EXPECTED)?;
-    let bytes = number.checked_mul(1 << shift).and_then(NonZeroU64::new);
-    bytes.ok_or(EXPECTED)
+    let bytes = number.checked_mul(1 << shift).ok_or(EXPECTED)?;
+    Ok(Rate(NonZeroU64::new(bytes)))
 }
 
 fn line(progress: &Progress, elapsed: Duration) -> String {
@@ -174,26 +182,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_have_letters_and_are_above_zero() {
+    fn rates_have_letters_and_zero_is_none() {
         for (text, bytes) in [
             ("1", 1),
             ("500K", 512_000),
             ("2m", 2 << 20),
             ("1G", 1 << 30),
         ] {
-            assert_eq!(rate(text), Ok(NonZeroU64::new(bytes).expect("above 0")));
+            assert_eq!(rate(text), Ok(Rate(NonZeroU64::new(bytes))));
         }
-        for text in [
-            "",
-            "0",
-            "0M",
-            "M",
-            "-1",
-            "1.5M",
-            "20MB",
-            "99999999999999999999",
-            "é",
-        ] {
+        for text in ["0", "0M", "none"] {
+            assert_eq!(rate(text), Ok(Rate(None)), "{text}");
+        }
+        for text in ["", "M", "-1", "1.5M", "20MB", "99999999999999999999", "é"] {
             assert!(rate(text).is_err(), "{text}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use registry_storage::filesystem::verify::{Hurt, Problem, Remedy, Repair, VerifyReport};
+use registry_storage::filesystem::verify::{Problem, Remedy, Repair, VerifyReport};
 use serde_json::{Value, json};
 
 use super::super::amounts::{count, size};
@@ -19,13 +19,16 @@ pub(super) fn text(report: &VerifyReport) -> String {
         .partition(|problem| problem.kind.is_note());
     for problem in &problems {
         lines.push(line("problem", problem));
-        lines.push(format!("    hurts: {}", tags(&problem.hurts)));
+        lines.push(format!("    hurts: {}", tags(problem)));
         lines.extend(repair(problem));
         lines.extend(needs(problem).map(|needs| format!("    needs: {needs}")));
     }
     for note in &notes {
         lines.push(line("note", note));
         lines.extend(repair(note));
+    }
+    if report.more_problems > 0 {
+        lines.push(format!("problem: and {} more", report.more_problems));
     }
     if report.more_notes > 0 {
         lines.push(format!("note: and {} more", report.more_notes));
@@ -42,7 +45,10 @@ pub(super) fn text(report: &VerifyReport) -> String {
     if !push.is_empty() {
         lines.push(format!("push again: {}", push.join(", ")));
     }
-    lines.push(format!("result: {}", result(&problems)));
+    lines.push(format!(
+        "result: {}",
+        result(&problems, report.more_problems)
+    ));
     lines
         .iter()
         .flat_map(|line| [line.replace(char::is_control, " "), "\n".to_owned()])
@@ -54,13 +60,17 @@ fn line(word: &str, problem: &Problem) -> String {
     format!("{word}: {kind}: {path}: {}", problem.detail)
 }
 
-fn tags(hurts: &[Hurt]) -> String {
-    if hurts.is_empty() {
+fn tags(problem: &Problem) -> String {
+    let hurts = &problem.hurts;
+    if hurts.is_empty() && !problem.hurts_more {
         return "no tag".to_owned();
     }
     let mut shown: Vec<_> = hurts.iter().take(TAGS).map(ToString::to_string).collect();
     if hurts.len() > TAGS {
         shown.push(format!("and {} more", hurts.len() - TAGS));
+    }
+    if problem.hurts_more {
+        shown.push("and others".to_owned());
     }
     shown.join(", ")
 }
@@ -93,11 +103,11 @@ fn pushes(report: &VerifyReport) -> BTreeSet<String> {
         .collect()
 }
 
-fn result(problems: &[&Problem]) -> String {
+fn result(problems: &[&Problem], more: u64) -> String {
     if problems.is_empty() {
         return "healthy".to_owned();
     }
-    let mut parts = vec![count(problems.len() as u64, "problem", "problems")];
+    let mut parts = vec![count(problems.len() as u64 + more, "problem", "problems")];
     for (words, remedies) in [
         ("repaired", &[Remedy::Nothing] as &[_]),
         ("for --repair", &[Remedy::Repair, Remedy::RepairThenPush]),
@@ -109,6 +119,9 @@ fn result(problems: &[&Problem]) -> String {
             0 => {}
             number => parts.push(format!("{number} {words}")),
         }
+    }
+    if more > 0 {
+        parts.push(format!("{more} for another run"));
     }
     parts.join(", ")
 }
@@ -125,6 +138,7 @@ pub(super) fn json(report: &VerifyReport) -> String {
         "tags": report.tags,
         "push": pushes(report),
         "more_notes": report.more_notes,
+        "more_problems": report.more_problems,
         "problems": problems,
     });
     format!("{value}\n")
@@ -143,6 +157,7 @@ fn object(problem: &Problem) -> Value {
         "path": problem.path.to_string_lossy(),
         "detail": problem.detail,
         "hurts": hurts,
+        "hurts_more": problem.hurts_more,
         "repaired": done,
         "not_repaired": failed,
         "needs": problem.needs.as_str(),

@@ -8,6 +8,7 @@ mod gcs;
 mod reserve;
 #[cfg(feature = "s3")]
 mod s3;
+mod scrub;
 #[cfg(feature = "object-store")]
 mod section;
 
@@ -27,6 +28,7 @@ pub use gc::Gc;
 pub use gcs::{Gcs, GcsCredentials};
 #[cfg(feature = "s3")]
 pub use s3::{AccessKey, Encryption, S3};
+pub use scrub::Scrub;
 #[cfg(feature = "object-store")]
 pub use section::Client;
 #[cfg(feature = "object-store")]
@@ -55,6 +57,8 @@ pub struct Storage {
     pub purge: Option<Purge>,
     /// `storage.maintenance.gc`.
     pub gc: Gc,
+    /// `storage.maintenance.scrub`.
+    pub scrub: Scrub,
     /// `storage.maintenance.readonly.enabled`: whether everything but pulls is
     /// refused. Default: no.
     pub read_only: bool,
@@ -122,6 +126,7 @@ impl Storage {
         }
         Ok(Self {
             gc: Gc::read(root)?,
+            scrub: Scrub::read(root, &driver)?,
             driver,
             reserve: reserve::read(root)?,
             durability: durability(root)?,

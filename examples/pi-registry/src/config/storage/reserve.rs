@@ -49,7 +49,7 @@ fn set(place: &mut Option<u64>, value: Option<u64>) -> Option<()> {
     }
 }
 
-fn size(text: &str) -> Option<u64> {
+pub(super) fn size(text: &str) -> Option<u64> {
     let (text, unit) = UNITS
         .iter()
         .find_map(|(name, bytes)| Some((text.strip_suffix(name)?, *bytes)))?;

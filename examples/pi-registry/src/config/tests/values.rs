@@ -553,3 +553,30 @@ health: {storagedriver: {enabled: true, interval: 10s, threshold: 3}}
     );
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
 }
+
+#[test]
+fn verification_in_the_server_is_off_and_slow_unless_asked_for() {
+    let scrub = |text: &str| {
+        let text = format!("storage: {{filesystem: {{}}, maintenance: {{scrub: {{{text}}}}}}}");
+        load(&text, &[]).map(|config| config.storage.scrub)
+    };
+    let plain = scrub("").expect("valid");
+    assert!(!plain.enabled);
+    assert_eq!(plain.rate.map(|rate| rate.get()), Some(10 << 20));
+    let set = scrub("enabled: true, interval: 1m, rate: 1MiB").expect("valid");
+    assert!(set.enabled);
+    assert_eq!(set.interval, Duration::from_secs(60));
+    assert_eq!(set.rate.map(|rate| rate.get()), Some(1 << 20));
+    assert_eq!(scrub("rate: 0").expect("valid").rate, None);
+    for (text, expected) in [
+        ("interval: 5s", "interval is \"5s\": expected at least 1m"),
+        (
+            "rate: fast",
+            "rate is \"fast\": expected bytes per second such as 10MiB; 0 is no limit",
+        ),
+    ] {
+        let line = scrub(text).expect_err(text).to_string();
+        let expected = format!("storage.maintenance.scrub.{expected}");
+        assert!(line.ends_with(&expected), "{line}");
+    }
+}

@@ -1,9 +1,10 @@
-//! When tags were pulled.
+//! What is noted by the times of files: when tags were pulled, and when all was
+//! verified last, by a server that does so.
 //!
 //! A tag's file `pulled` says it by its time. A tag without one was not pulled
 //! since pulls are noted, which `pulls-noted` tells: in it, in seconds since
 //! 1970, is since when all of them are, and its time is when somebody said so
-//! last. Nothing of it is synced: what a power cut takes away is a few seconds.
+//! last. Nothing of all this is synced: what a power cut takes away is a few seconds.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -41,6 +42,23 @@ impl FileSystem {
         self.blocking(move |tree| tree.say_pulls_noted(are_noted))
             .await
     }
+
+    /// When [`note_verified`](Self::note_verified) was called last, by any process.
+    ///
+    /// # Errors
+    /// Only [`StorageError::Backend`].
+    pub async fn verified_at(&self) -> Result<Option<SystemTime>, StorageError> {
+        self.blocking(|tree| modified(&tree.layout.verified()))
+            .await
+    }
+
+    /// Notes that all was [verified](super::verify) just now.
+    ///
+    /// # Errors
+    /// Only [`StorageError::Backend`].
+    pub async fn note_verified(&self) -> Result<(), StorageError> {
+        self.blocking(|tree| note(&tree.layout.verified())).await
+    }
 }
 
 #[async_trait]
@@ -62,16 +80,8 @@ impl Pulls for FileSystem {
 
 impl Tree {
     fn note_pull(&self, name: &RepositoryName, tag: &Tag) -> Result<(), StorageError> {
-        let path = self.layout.tag_pulled(name, tag);
-        match modified(&path)? {
-            Some(at) if at > SystemTime::now() => Ok(()),
-            Some(_) => disk::touch(&path).at("set the time of", &path),
-            None => match disk::create_file(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-                // Without a directory there is no tag.
-                result => result.if_present("create", &path).map(drop),
-            },
-        }
+        // Without a directory there is no tag.
+        note(&self.layout.tag_pulled(name, tag))
     }
 
     fn say_pulls_noted(&self, are_noted: bool) -> Result<(), StorageError> {
@@ -81,11 +91,7 @@ impl Tree {
             return removed.if_present("remove", &path).map(drop);
         }
         if self.pulls_noted_since()?.is_some() {
-            // A clock that was set back would make a gap of it, later.
-            return match modified(&path)? {
-                Some(at) if at > SystemTime::now() => Ok(()),
-                _ => disk::touch(&path).at("set the time of", &path),
-            };
+            return note(&path);
         }
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let text = format!("{}\n", since.unwrap_or_default().as_secs());
@@ -112,6 +118,19 @@ impl Tree {
         let seconds = read.ok().and_then(|_| text.trim().parse().ok());
         Ok(seconds
             .and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))))
+    }
+}
+
+/// Gives a file the time of now, unless its own is later: a clock may have been
+/// set back. Nothing is done where there is no directory for it.
+fn note(path: &Path) -> Result<(), StorageError> {
+    match modified(path)? {
+        Some(at) if at > SystemTime::now() => Ok(()),
+        Some(_) => disk::touch(path).at("set the time of", path),
+        None => match disk::create_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            result => result.if_present("create", path).map(drop),
+        },
     }
 }
 
