@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tags that stay, tags that go, and a small disk of which pushes leave some free, as real clients meet them.
-# Needs root, because it mounts a small file system and starts engines of its own.
+# Needs root, because it mounts a small file system and starts engines of its own. With CI_EXTRA docker pushes onto a full
+# disk, too, which it tries for a minute.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/engines.sh"
 
@@ -274,4 +275,61 @@ scenario reserve 'where it is touched, no upload begins' refused_at_once
 fill_up 0
 scenario reserve 'pulls and deletes go on where not a byte is free' pull_and_delete b3
 scenario reserve 'with room, pushes work again by themselves' works_again
+
+# --- full by pushes, and room by a collection ---------------------------------------------------------------------------
+
+make_fill() {
+    layer_make "$WORK/layers/$1" "tags $1" 6000000
+    make_image "$IMAGES/$1" "local/$1:latest" amd64 "$WORK/layers/$1"
+}
+
+# Until one is refused, which is left in $WORK/refused; its layer is sent again by each client below.
+push_until_full() {
+    local n
+    for ((n = 1; n <= 12; n++)); do
+        make_fill "fill$n"
+        echo "fill$n" >"$WORK/refused"
+        push "fill$n" "fill/app:fill$n" >"$WORK/pushed" 2>&1 || break
+    done
+    cat "$WORK/pushed"
+    grep -q "$NO_ROOM" "$WORK/pushed"
+    ((n > 3 && $(room) >= RESERVE && $(room) < RESERVE + 7000000))
+}
+
+refused_to_curl() {
+    local layer
+    layer=$WORK/layers/$(<"$WORK/refused").tgz
+    expect status 507 "$(BODY_FILE=$WORK/body push_blob fill/app "$layer" "$(digest_of "$layer")")"
+    jq -e --arg said "$NO_ROOM" '.errors[0].message | contains($said)' "$WORK/body"
+}
+
+# It tries for 50 s.
+refused_to_docker() {
+    local name
+    name=$(<"$WORK/refused")
+    docker_ load -q -i "$(archive "$IMAGES/$name" "local/$name:latest")"
+    docker_ tag "local/$name:latest" "$HOST/fill/app:docker"
+    says '507 Insufficient Storage' docker_ push "$HOST/fill/app:docker"
+}
+
+collect() { env -u REGISTRY_BIN "$PROGRAM" garbage-collect -m --grace=0s "$CONFIG"; }
+
+room_by_collection() {
+    local before
+    crane_ --insecure validate --remote "$HOST/fill/app:fill1"
+    for tag in fill2 fill3; do crane_ --insecure delete "$HOST/fill/app:$tag"; done
+    before=$(room)
+    collect
+    (($(room) > before + 11000000)) || { echo "$before bytes were free, and $(room) are" && return 1; }
+    # Longer than a look at the disk is believed.
+    sleep 0.7
+    push "$(<"$WORK/refused")" fill/app:again
+    for tag in fill1 again; do crane_ --insecure validate --remote "$HOST/fill/app:$tag"; done
+    stays
+}
+
+scenario full 'crane pushes until the reserve refuses' push_until_full
+scenario full 'curl is told so' refused_to_curl
+[[ -z ${CI_EXTRA:-} ]] || scenario full 'docker is told so' refused_to_docker
+scenario full 'pulls and deletes go on, a collection makes room, and the same push succeeds' room_by_collection
 summary
