@@ -34,6 +34,8 @@ pub use section::Client;
 #[cfg(feature = "object-store")]
 use section::Section;
 
+const ROOT: &str = "storage.filesystem.rootdirectory";
+
 /// The `storage` section.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -122,6 +124,15 @@ impl Storage {
             warnings.push(format!(
                 "{}: {REDIRECT} is ignored: clients cannot be sent to a file system",
                 node.source
+            ));
+        }
+        if let (Some(directory), Some(node)) = (driver.directory(), root.at(ROOT))
+            && matches!(&node.value, Value::Scalar(text) if text.is_empty())
+        {
+            warnings.push(format!(
+                "{}: {ROOT} is empty: {} is taken",
+                node.source,
+                directory.display()
             ));
         }
         Ok(Self {
@@ -241,7 +252,6 @@ impl ObjectStore {
 }
 
 fn file_system(root: &Node, with_file: bool) -> Result<Driver, ConfigError> {
-    const ROOT: &str = "storage.filesystem.rootdirectory";
     let default = if with_file {
         "/var/lib/registry"
     } else {

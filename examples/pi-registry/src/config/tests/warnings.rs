@@ -18,6 +18,10 @@ fn warnings_name_the_key_and_what_was_meant() {
             "validation: {enabled: true}",
             "c.yml:1: validation.enabled is deprecated: use validation.disabled",
         ),
+        (
+            "storage: {filesystem: {rootdirectory: ''}}",
+            "c.yml:1: storage.filesystem.rootdirectory is empty: /var/lib/registry is taken",
+        ),
     ] {
         assert_eq!(load(text, &[]).expect(text).warnings, [expected], "{text}");
     }
