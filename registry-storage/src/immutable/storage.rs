@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream};
 use registry_spec::storage::{
     Blob, BlobUrl, ByteStream, Expected, Page, Precondition, PutManifest, Storage, StorageError,
     StoredManifest,
@@ -19,6 +20,8 @@ use super::{CurrentImmutable, ImmutableTags};
 const PLACES: usize = 64;
 /// How many tags are listed at once.
 const PAGE: usize = 1000;
+/// How many of them are looked at together: each may be a question to a store.
+const LOOKS: usize = 8;
 
 /// A storage some of whose tags stay where they are. See the
 /// [module](super) for what is refused.
@@ -162,10 +165,16 @@ impl<S: Storage> Immutable<S> {
                 Err(StorageError::NameUnknown) => return Ok(()),
                 result => result?,
             };
-            for tag in &page.items {
-                if rules.rule_for(name, tag).is_some()
-                    && self.stands_at(name, tag).await? == Some(*digest)
-                {
+            let immutable = page
+                .items
+                .iter()
+                .filter(|tag| rules.rule_for(name, tag).is_some());
+            let looks: Vec<_> = immutable
+                .map(|tag| async move { (tag, self.stands_at(name, tag).await) })
+                .collect();
+            let mut looks = stream::iter(looks).buffer_unordered(LOOKS);
+            while let Some((tag, there)) = looks.next().await {
+                if there? == Some(*digest) {
                     return Err(StorageError::TagImmutable { tag: tag.clone() });
                 }
             }
