@@ -22,7 +22,7 @@ OUT=${DIST_OUT:-$REPO_DIR/target/dist}
 mkdir -p "$OUT"
 # No file is newer than the commit that it was made from.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$REPO_DIR" log -1 --format=%ct)}
-VERSION=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$REPO_DIR/Cargo.toml" | head -n 1)
+VERSION=${VERSION:-$(sed -n 's/^version = "\(.*\)"$/\1/p' "$REPO_DIR/Cargo.toml" | head -n 1)}
 export SOURCE_DATE_EPOCH VERSION
 
 # program ARCHITECTURE: where build.sh leaves it.

@@ -2,16 +2,21 @@
 # The Debian package in a plain Debian (mmdebstrap): installed, begun as it says, served by its user as the unit would, upgraded with
 # an edited configuration, removed and purged. Needs root.
 #
-#   REGISTRY_BIN=PROGRAM   another program than target/release/pi-registry; it must run there: best a static one
+#   REGISTRY_BIN=PROGRAM   another program than target/release/pi-registry: build.sh's, say
 source "$(dirname "${BASH_SOURCE[0]}")/../tests/clients/lib.sh"
 need curl jq ss tar gzip openssl crane dpkg-deb mmdebstrap perl systemd-analyze
 DIST=$CLIENTS_DIR/../../dist
 PROGRAM=${REGISTRY_BIN:-${CARGO_TARGET_DIR:-$REPO_DIR/target}/release/pi-registry}
-ROOT=$WORK/root CONFIG=/etc/pi-registry PASSWORD=correct-horse-battery PORT=$(free_port)
+HERE=$(dpkg --print-architecture) ROOT=$WORK/root CONFIG=/etc/pi-registry PASSWORD=correct-horse-battery PORT=$(free_port)
 HOST=localhost:$PORT
 chmod 711 "$WORK"
 
-package() { HOME=$HOME_BEFORE VERSION=$1 "$DIST/deb.sh" "$PROGRAM" "$(dpkg --print-architecture)" "$2"; }
+# package VERSION FOLDER: prints its path.
+package() {
+    install -D "$PROGRAM" "$2/pi-registry-$HERE"
+    HOME=$HOME_BEFORE VERSION=$1 DIST_OUT=$2 "$DIST/deb.sh" "$HERE" >&2
+    echo "$2/pi-registry_$1_$HERE.deb"
+}
 inside() { env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive chroot "$ROOT" "$@"; }
 as_service() { inside setpriv --reuid pi-registry --regid pi-registry --clear-groups --no-new-privs "$@"; }
 install_it() { cp "$1" "$ROOT/tmp/it.deb" && inside dpkg -i /tmp/it.deb; }
@@ -84,7 +89,7 @@ removes() {
 
 mkdir -p "$WORK/layers"
 layer_make "$WORK/layers/one" one 100000
-make_image "$WORK/image" app "$(dpkg --print-architecture)" "$WORK/layers/one"
+make_image "$WORK/image" app "$HERE" "$WORK/layers/one"
 scenario deb 'the same program makes the same package' reproducible
 scenario systemd 'the unit is valid, and as closed as can be' unit
 mmdebstrap --quiet --variant=apt --include=adduser "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$ROOT" >"$WORK/mmdebstrap.log" 2>&1 ||
