@@ -119,7 +119,7 @@ mod run;
 mod steps;
 
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 
 pub use options::CollectOptions;
 pub use report::{Consequence, Counted, Event, Item, Problem, Reason, Report};

@@ -7,17 +7,16 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use registry_spec::types::{Digest, RepositoryName};
 
-use super::super::Unit;
-use super::world::{Breakage, Handle, World};
+use super::{Breakage, Model};
 
 /// What a task came to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Pushed(RepositoryName, Digest),
     Refused,
     Deleted(RepositoryName, Digest),
@@ -27,35 +26,36 @@ pub(super) enum Outcome {
 }
 
 type Running = Pin<Box<dyn Future<Output = Outcome>>>;
-type Start = Box<dyn Fn(Handle) -> Running>;
+type SetUp<M> = Box<dyn Fn(&mut <M as Model>::World)>;
+type Start<M> = Box<dyn Fn(<M as Model>::Handle) -> Running>;
 
 /// A world, and tasks in it.
-pub(super) struct Scenario {
-    set_up: Box<dyn Fn(&mut World)>,
-    tasks: Vec<(Start, bool)>,
+pub(super) struct Scenario<M: Model> {
+    set_up: SetUp<M>,
+    tasks: Vec<(Start<M>, bool)>,
     /// How often a task may be interrupted by another one, all in all.
     interruptions: usize,
 }
 
-impl Scenario {
-    pub(super) fn new(set_up: impl Fn(&mut World) + 'static) -> Self {
+impl<M: Model> Scenario<M> {
+    pub(super) fn new(set_up: impl Fn(&mut M::World) + 'static) -> Self {
         Self {
             set_up: Box::new(set_up),
             tasks: Vec::new(),
-            interruptions: usize::MAX,
+            interruptions: M::INTERRUPTIONS,
         }
     }
 
     /// Leaves out the orders with more changes of tasks than these, where all
     /// of them would take hours.
     pub(super) fn interrupted_at_most(mut self, times: usize) -> Self {
-        self.interruptions = times;
+        self.interruptions = self.interruptions.min(times);
         self
     }
 
     pub(super) fn task<F: Future<Output = Outcome> + 'static>(
         self,
-        task: impl Fn(Handle) -> F + 'static,
+        task: impl Fn(M::Handle) -> F + 'static,
     ) -> Self {
         self.with(task, false)
     }
@@ -63,18 +63,21 @@ impl Scenario {
     /// One that may end after any of its steps.
     pub(super) fn mortal_task<F: Future<Output = Outcome> + 'static>(
         self,
-        task: impl Fn(Handle) -> F + 'static,
+        task: impl Fn(M::Handle) -> F + 'static,
     ) -> Self {
         self.with(task, true)
     }
 
     fn with<F: Future<Output = Outcome> + 'static>(
         mut self,
-        task: impl Fn(Handle) -> F + 'static,
+        task: impl Fn(M::Handle) -> F + 'static,
         is_mortal: bool,
     ) -> Self {
-        let start: Start = Box::new(move |handle| Box::pin(task(handle)));
+        let start: Start<M> = Box::new(move |handle| Box::pin(task(handle)));
         self.tasks.push((start, is_mortal));
+        if self.tasks.len() > 2 {
+            self.interruptions = self.interruptions.min(M::OF_THREE);
+        }
         self
     }
 }
@@ -96,18 +99,18 @@ enum Choice {
     Die(usize),
 }
 
-struct Execution {
-    world: Arc<Mutex<World>>,
-    tasks: Vec<(Handle, Result<Outcome, Running>)>,
+struct Execution<M: Model> {
+    world: Arc<Mutex<M::World>>,
+    tasks: Vec<(M::Handle, Result<Outcome, Running>)>,
     /// The task that took the last step.
     last: usize,
     /// How often another one took the next step before it had ended.
     interruptions: usize,
 }
 
-impl Execution {
-    fn new(scenario: &Scenario, breakage: Breakage) -> Self {
-        let mut world = World::new();
+impl<M: Model> Execution<M> {
+    fn new(scenario: &Scenario<M>, breakage: Breakage) -> Self {
+        let mut world = M::World::default();
         (scenario.set_up)(&mut world);
         let world = Arc::new(Mutex::new(world));
         let tasks = scenario
@@ -115,7 +118,7 @@ impl Execution {
             .iter()
             .enumerate()
             .map(|(index, (start, _))| {
-                let handle = Handle::new(&world, index + 1, breakage);
+                let handle = M::handle(&world, index + 1, breakage);
                 (handle.clone(), Err(start(handle)))
             });
         let tasks: Vec<_> = tasks.collect();
@@ -140,7 +143,8 @@ impl Execution {
         match choice {
             Choice::Die(index) => self.tasks[index].1 = Ok(Outcome::Died),
             Choice::Step(index) => {
-                let task = &mut self.tasks[index].1;
+                let (handle, task) = &mut self.tasks[index];
+                M::begin_step(handle);
                 let Err(running) = task else {
                     panic!("no task to run");
                 };
@@ -156,7 +160,7 @@ impl Execution {
         index != self.last && self.tasks[self.last].1.is_err()
     }
 
-    fn choices(&self, scenario: &Scenario) -> Vec<Choice> {
+    fn choices(&self, scenario: &Scenario<M>) -> Vec<Choice> {
         let may_interrupt = self.interruptions < scenario.interruptions;
         let running = self.tasks.iter().enumerate();
         let running = running.filter(|(_, (_, task))| task.is_err());
@@ -171,19 +175,19 @@ impl Execution {
             .collect()
     }
 
-    fn world(&self) -> World {
-        *self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    fn world(&self) -> MutexGuard<'_, M::World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn state(&self, scenario: &Scenario, hasher: &RandomState) -> u64 {
+    fn state(&self, scenario: &Scenario<M>, hasher: &RandomState) -> u64 {
         // What may follow depends on it where interruptions are counted.
         let last = (scenario.interruptions < usize::MAX).then_some(self.last);
         let tasks: Vec<(u64, Option<&Outcome>)> = self
             .tasks
             .iter()
-            .map(|(handle, task)| (handle.seen(), task.as_ref().ok()))
+            .map(|(handle, task)| (M::seen(handle), task.as_ref().ok()))
             .collect();
-        hasher.hash_one((self.world(), tasks, last))
+        hasher.hash_one((&*self.world(), tasks, last))
     }
 
     fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
@@ -196,21 +200,26 @@ impl Execution {
         let mut lost = None;
         for outcome in self.outcomes() {
             let is_true = match outcome {
-                Outcome::Pushed(name, manifest) => world.is_whole(name, manifest),
-                Outcome::Deleted(name, manifest) => {
-                    !world.is_there(Unit::Manifest(name, *manifest).into())
-                }
+                Outcome::Pushed(name, manifest) => M::is_whole(&world, name, manifest),
+                Outcome::Deleted(name, manifest) => !M::has_manifest(&world, name, manifest),
                 Outcome::Refused | Outcome::Collected(_) | Outcome::Died => true,
             };
             if !is_true {
-                lost = Some(format!("{outcome:?} in {world:?}"));
+                lost = Some(format!("{outcome:?} in {:?}", &*world));
             }
         }
         lost
     }
 }
 
-pub(super) fn explore(scenario: &Scenario, breakage: Breakage) -> Explored {
+pub(super) fn explore<M: Model>(scenario: &Scenario<M>, breakage: Breakage) -> Explored {
+    // Time limits are set, and never reached.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    let runtime = runtime.expect("a runtime");
+    let _within = runtime.enter();
     let mut explored = Explored::default();
     let hasher = RandomState::new();
     // Each state, and with how few interruptions it was reached.
@@ -249,7 +258,7 @@ pub(super) fn explore(scenario: &Scenario, breakage: Breakage) -> Explored {
     explored
 }
 
-fn end(execution: &Execution, explored: &mut Explored) {
+fn end<M: Model>(execution: &Execution<M>, explored: &mut Explored) {
     let any = |is: fn(&Outcome) -> bool| execution.outcomes().any(is);
     explored.pushed += usize::from(any(|outcome| matches!(outcome, Outcome::Pushed(..))));
     explored.collected += usize::from(any(|outcome| matches!(outcome, Outcome::Collected(1..))));

@@ -6,27 +6,130 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `world.rs` | the store, with the same steps as files |
 //! | `explore.rs` | what runs the tasks in every order |
+//! | `world.rs` | a store of names, with the same steps as files |
+//! | `names.rs` | what is done to it |
+//!
+//! The scenarios are for object stores, too; see the model there.
 //!
 //! Each scenario is also run with the protocol broken, which must be noticed.
 
 mod explore;
+mod names;
 mod world;
 
-use registry_spec::storage::{PutManifest, StorageError};
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex};
+
+use registry_spec::storage::PutManifest;
 use registry_spec::types::{Digest, MediaType, References, RepositoryName, Requirement};
 
-use super::{CollectOptions, Run, Shelf as _, Unit, link_blob, push_manifest};
-use explore::{Outcome, Scenario, explore};
-use world::{Breakage, Handle, Thing, World, digest, name};
+pub(crate) use explore::Outcome;
+use explore::{Scenario, explore};
+use names::Names;
+use world::digest;
+
+/// How the protocol is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Breakage {
+    None,
+    /// A collector takes its first look for its second.
+    LooksOnce,
+    /// A writer takes what it publishes for whole.
+    ChecksNothing,
+    /// Collectors set aside under one name.
+    SharesNames,
+    /// In object stores: what is written on a condition is written in any case.
+    ComparesNothing,
+    /// In object stores: collectors do not look for what is being pushed.
+    SeesNoPushes,
+}
+
+/// What there is at the start.
+pub(crate) trait Content: Debug + Default + Hash {
+    fn blob(&mut self, text: &'static str);
+
+    fn layer(&mut self, repository: &str, text: &'static str);
+
+    /// What the manifest's bytes will be.
+    fn document(&mut self, image: Image);
+
+    fn manifest(&mut self, repository: &str, image: Image, is_tagged: bool);
+}
+
+/// A store, and what writers and collectors do to it.
+pub(crate) trait Model: 'static {
+    type World: Content;
+    /// What one task has of the world.
+    type Handle: Clone + 'static;
+
+    /// With how many interruptions all in all the orders of two tasks are run.
+    const INTERRUPTIONS: usize;
+    /// The same for three tasks.
+    const OF_THREE: usize;
+
+    fn handle(world: &Arc<Mutex<Self::World>>, run: usize, breakage: Breakage) -> Self::Handle;
+
+    /// The same task, as another collector.
+    fn of_run(handle: &Self::Handle, run: usize) -> Self::Handle;
+
+    /// The task may take one more step.
+    fn begin_step(_handle: &Self::Handle) {}
+
+    /// What the task has seen so far, which is all that it can know.
+    fn seen(handle: &Self::Handle) -> u64;
+
+    /// Whether a manifest can be pulled, with all that it names.
+    fn is_whole(world: &Self::World, repository: &RepositoryName, manifest: &Digest) -> bool;
+
+    fn has_manifest(world: &Self::World, repository: &RepositoryName, manifest: &Digest) -> bool;
+
+    /// Pushes a manifest; whether that was acknowledged.
+    fn push(
+        handle: Self::Handle,
+        repository: RepositoryName,
+        image: Image,
+    ) -> impl Future<Output = Outcome> + 'static;
+
+    /// Ends an upload of a blob, then pushes a manifest.
+    fn upload_and_push(
+        handle: Self::Handle,
+        image: Image,
+    ) -> impl Future<Output = Outcome> + 'static;
+
+    /// Mounts a blob, then pushes a manifest.
+    fn mount_and_push(
+        handle: Self::Handle,
+        image: Image,
+    ) -> impl Future<Output = Outcome> + 'static;
+
+    /// Looks whether a blob is there, then pushes a manifest.
+    fn head_and_push(handle: Self::Handle, image: Image)
+    -> impl Future<Output = Outcome> + 'static;
+
+    fn delete(
+        handle: Self::Handle,
+        repository: RepositoryName,
+        image: Image,
+    ) -> impl Future<Output = Outcome> + 'static;
+
+    fn collect(
+        handle: Self::Handle,
+        delete_untagged: bool,
+    ) -> impl Future<Output = Outcome> + 'static;
+}
+
+pub(crate) fn name(text: &str) -> RepositoryName {
+    text.parse().expect("a name")
+}
 
 /// What a manifest needs, by names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Image {
-    text: &'static str,
-    blobs: &'static [&'static str],
-    children: &'static [&'static str],
+pub(crate) struct Image {
+    pub(crate) text: &'static str,
+    pub(crate) blobs: &'static [&'static str],
+    pub(crate) children: &'static [&'static str],
 }
 
 const fn image(text: &'static str, blobs: &'static [&'static str]) -> Image {
@@ -66,86 +169,11 @@ impl Image {
     }
 }
 
-/// Pushes a manifest; whether that was acknowledged.
-async fn push(handle: Handle, repository: RepositoryName, image: Image) -> Outcome {
-    let put = image.put();
-    handle.store_bytes(&put).await.expect("stored");
-    match push_manifest(&handle, &repository, &put).await {
-        Ok(()) => Outcome::Pushed(repository, put.digest),
-        Err(StorageError::ContentUnknown { .. }) => Outcome::Refused,
-        Err(error) => panic!("{error}"),
-    }
-}
-
-/// Ends an upload of a blob, then pushes a manifest.
-async fn upload_and_push(handle: Handle, image: Image) -> Outcome {
-    let (repository, blob) = (name("a"), digest(image.blobs[0]));
-    handle.store(Unit::Blob(blob).into()).await;
-    match link_blob(&handle, &repository, &blob, &blob).await {
-        Ok(true) => push(handle, repository, image).await,
-        Ok(false) => Outcome::Refused,
-        Err(error) => panic!("{error}"),
-    }
-}
-
-/// Mounts a blob, then pushes a manifest.
-async fn mount_and_push(handle: Handle, image: Image) -> Outcome {
-    let (from, to, blob) = (name("b"), name("a"), digest(image.blobs[0]));
-    let source = handle.find(Unit::Layer(&from, blob)).await.expect("looked");
-    if source.is_none()
-        || handle
-            .find(Unit::Blob(blob))
-            .await
-            .expect("looked")
-            .is_none()
-    {
-        return Outcome::Refused;
-    }
-    match link_blob(&handle, &to, &blob, &blob).await {
-        Ok(true) => push(handle, to, image).await,
-        Ok(false) => Outcome::Refused,
-        Err(error) => panic!("{error}"),
-    }
-}
-
-/// Looks whether a blob is there, then pushes a manifest.
-async fn head_and_push(handle: Handle, image: Image) -> Outcome {
-    let (repository, blob) = (name("a"), digest(image.blobs[0]));
-    let link = Unit::Layer(&repository, blob);
-    if handle.find(link).await.expect("looked").is_none()
-        && !handle.restore(link).await.expect("looked")
-    {
-        return Outcome::Refused;
-    }
-    push(handle, repository, image).await
-}
-
-async fn delete(handle: Handle, repository: RepositoryName, manifest: Digest) -> Outcome {
-    handle.untag(&repository, &manifest).await;
-    handle
-        .remove(Unit::Manifest(&repository, manifest).into())
-        .await;
-    Outcome::Deleted(repository, manifest)
-}
-
-async fn collect(handle: Handle, delete_untagged: bool) -> Outcome {
-    let options = CollectOptions {
-        delete_untagged,
-        ..CollectOptions::default()
-    };
-    let mut listener = |_: super::Event<'_>| {};
-    let report = Run::new(&handle, &options, &mut listener, &false.into())
-        .finish()
-        .await
-        .expect("collected");
-    Outcome::Collected(report.blobs_removed.count)
-}
-
 /// A repository `a` with a blob that nothing uses, and so has `b`.
-fn unused_blob(world: &mut World) {
-    world.add(Thing::blob("layer"));
-    world.add(Thing::layer("a", "layer"));
-    world.add(Thing::layer("b", "layer"));
+fn unused_blob(world: &mut impl Content) {
+    world.blob("layer");
+    world.layer("a", "layer");
+    world.layer("b", "layer");
 }
 
 const IMAGE: Image = image("image", &["layer"]);
@@ -153,7 +181,7 @@ const IMAGE: Image = image("image", &["layer"]);
 /// All is well in every order, garbage is removed in some, and with the
 /// protocol broken something is lost.
 #[track_caller]
-fn holds(scenario: &Scenario, breakages: &[Breakage]) {
+fn holds<M: Model>(scenario: &Scenario<M>, breakages: &[Breakage]) {
     let explored = explore(scenario, Breakage::None);
     assert_eq!(explored.lost, None);
     assert!(explored.pushed > 0, "no push was acknowledged");
@@ -170,154 +198,172 @@ const ANOTHER: usize = 7;
 /// With two collectors there are too many orders for all of them.
 const FEW: usize = 3;
 
-const BOTH: &[Breakage] = &[Breakage::LooksOnce, Breakage::ChecksNothing];
-
-#[test]
-fn a_push_beside_a_collector() {
-    let scenario = Scenario::new(|world| {
-        world.add(Thing::blob("layer"));
+pub(crate) fn a_push_beside_a_collector<M: Model>(breakages: &[Breakage]) {
+    let scenario = Scenario::<M>::new(|world| {
+        world.blob("layer");
         world.document(IMAGE);
     })
-    .task(|handle| upload_and_push(handle, IMAGE))
-    .task(|handle| collect(handle, false));
-    holds(&scenario, BOTH);
+    .task(|handle| M::upload_and_push(handle, IMAGE))
+    .task(|handle| M::collect(handle, false));
+    holds(&scenario, breakages);
 }
 
-#[test]
-fn a_mount_beside_a_collector() {
-    let scenario = Scenario::new(|world| {
+pub(crate) fn a_mount_beside_a_collector<M: Model>(breakages: &[Breakage]) {
+    let scenario = Scenario::<M>::new(|world| {
         unused_blob(world);
         world.document(IMAGE);
     })
-    .task(|handle| mount_and_push(handle, IMAGE))
-    .task(|handle| collect(handle, false));
-    holds(&scenario, BOTH);
+    .task(|handle| M::mount_and_push(handle, IMAGE))
+    .task(|handle| M::collect(handle, false));
+    holds(&scenario, breakages);
 }
 
-#[test]
-fn a_look_before_a_push_beside_a_collector() {
-    let scenario = Scenario::new(|world| {
+pub(crate) fn a_look_before_a_push_beside_a_collector<M: Model>(breakages: &[Breakage]) {
+    let scenario = Scenario::<M>::new(|world| {
         unused_blob(world);
         world.document(IMAGE);
     })
-    .task(|handle| head_and_push(handle, IMAGE))
-    .task(|handle| collect(handle, false));
-    holds(&scenario, BOTH);
+    .task(|handle| M::head_and_push(handle, IMAGE))
+    .task(|handle| M::collect(handle, false));
+    holds(&scenario, breakages);
 }
 
-#[test]
-fn a_push_beside_two_collectors() {
-    let scenario = Scenario::new(|world| {
-        world.add(Thing::blob("layer"));
-        world.add(Thing::layer("a", "layer"));
+pub(crate) fn a_push_beside_two_collectors<M: Model>(breakages: &[Breakage]) {
+    let scenario = Scenario::<M>::new(|world| {
+        world.blob("layer");
+        world.layer("a", "layer");
         world.document(IMAGE);
     })
-    .task(|handle| head_and_push(handle, IMAGE))
-    .task(|handle| collect(handle, false))
-    .task(|handle| collect(handle, false))
+    .task(|handle| M::head_and_push(handle, IMAGE))
+    .task(|handle| M::collect(handle, false))
+    .task(|handle| M::collect(handle, false))
     .interrupted_at_most(FEW);
-    holds(&scenario, &[Breakage::SharesNames]);
+    holds(&scenario, breakages);
 }
 
-#[test]
-fn a_push_beside_a_delete_and_a_collector() {
+pub(crate) fn a_push_beside_a_delete_and_a_collector<M: Model>(breakages: &[Breakage]) {
     const OLD: Image = image("old", &["layer"]);
-    let scenario = Scenario::new(|world| {
-        world.add(Thing::blob("layer"));
-        world.add(Thing::layer("a", "layer"));
+    let scenario = Scenario::<M>::new(|world| {
+        world.blob("layer");
+        world.layer("a", "layer");
         world.document(IMAGE);
         world.manifest("a", OLD, true);
     })
-    .task(|handle| head_and_push(handle, IMAGE))
-    .task(|handle| delete(handle, name("a"), digest("old")))
-    .task(|handle| collect(handle, false));
-    holds(&scenario, BOTH);
+    .task(|handle| M::head_and_push(handle, IMAGE))
+    .task(|handle| M::delete(handle, name("a"), OLD))
+    .task(|handle| M::collect(handle, false));
+    holds(&scenario, breakages);
 }
 
-#[test]
-fn an_index_of_an_untagged_manifest_beside_a_collector() {
+pub(crate) fn an_index_of_an_untagged_manifest_beside_a_collector<M: Model>(
+    breakages: &[Breakage],
+) {
     const INDEX: Image = index("index", &["image"]);
-    let scenario = Scenario::new(|world| {
-        world.add(Thing::blob("layer"));
-        world.add(Thing::layer("a", "layer"));
+    let scenario = Scenario::<M>::new(|world| {
+        world.blob("layer");
+        world.layer("a", "layer");
         world.document(INDEX);
         world.manifest("a", IMAGE, false);
     })
-    .task(|handle| push(handle, name("a"), INDEX))
-    .task(|handle| collect(handle, true));
-    holds(&scenario, BOTH);
+    .task(|handle| M::push(handle, name("a"), INDEX))
+    .task(|handle| M::collect(handle, true));
+    holds(&scenario, breakages);
 }
 
-#[test]
-fn a_tag_on_an_untagged_manifest_beside_a_collector() {
-    let scenario = Scenario::new(|world| {
-        world.add(Thing::blob("layer"));
-        world.add(Thing::layer("a", "layer"));
+pub(crate) fn a_tag_on_an_untagged_manifest_beside_a_collector<M: Model>(breakages: &[Breakage]) {
+    let scenario = Scenario::<M>::new(|world| {
+        world.blob("layer");
+        world.layer("a", "layer");
         world.manifest("a", IMAGE, false);
     })
-    .task(|handle| push(handle, name("a"), IMAGE))
-    .task(|handle| collect(handle, true));
-    holds(&scenario, BOTH);
+    .task(|handle| M::push(handle, name("a"), IMAGE))
+    .task(|handle| M::collect(handle, true));
+    holds(&scenario, breakages);
 }
 
-#[test]
-fn a_manifest_that_goes_and_comes_beside_two_collectors() {
+pub(crate) fn a_manifest_that_goes_and_comes_beside_two_collectors<M: Model>(
+    breakages: &[Breakage],
+) {
     const OLD: Image = image("old", &["layer"]);
-    let scenario = Scenario::new(|world| {
-        world.add(Thing::blob("layer"));
-        world.add(Thing::layer("a", "layer"));
+    let scenario = Scenario::<M>::new(|world| {
+        world.blob("layer");
+        world.layer("a", "layer");
         world.manifest("a", IMAGE, true);
         world.manifest("a", OLD, true);
     })
     .task(|handle| async move {
-        delete(handle.clone(), name("a"), digest("image")).await;
+        M::delete(handle.clone(), name("a"), IMAGE).await;
         // Its bytes go, and not its layer.
-        collect(handle.of_run(ANOTHER), false).await;
-        delete(handle.clone(), name("a"), digest("old")).await;
-        push(handle, name("a"), IMAGE).await
+        M::collect(M::of_run(&handle, ANOTHER), false).await;
+        M::delete(handle.clone(), name("a"), OLD).await;
+        M::push(handle, name("a"), IMAGE).await
     })
-    .task(|handle| collect(handle, false));
-    holds(&scenario, &[Breakage::LooksOnce]);
+    .task(|handle| M::collect(handle, false));
+    holds(&scenario, breakages);
 }
 
-#[test]
-fn an_index_of_an_index_beside_a_collector() {
+pub(crate) fn an_index_of_an_index_beside_a_collector<M: Model>(breakages: &[Breakage]) {
     const INNER: Image = index("old", &["image"]);
     const INDEX: Image = index("index", &["old"]);
-    let scenario = Scenario::new(|world| {
-        world.add(Thing::blob("layer"));
-        world.add(Thing::layer("a", "layer"));
+    let scenario = Scenario::<M>::new(|world| {
+        world.blob("layer");
+        world.layer("a", "layer");
         world.document(INDEX);
         world.manifest("a", IMAGE, false);
         world.manifest("a", INNER, false);
     })
-    .task(|handle| push(handle, name("a"), INDEX))
-    .task(|handle| collect(handle, true));
-    holds(&scenario, BOTH);
+    .task(|handle| M::push(handle, name("a"), INDEX))
+    .task(|handle| M::collect(handle, true));
+    holds(&scenario, breakages);
 }
 
-#[test]
-fn a_delete_of_an_untagged_manifest_beside_a_collector() {
-    let scenario = Scenario::new(|world| {
-        world.add(Thing::blob("layer"));
-        world.add(Thing::layer("a", "layer"));
+pub(crate) fn a_delete_of_an_untagged_manifest_beside_a_collector<M: Model>(_: &[Breakage]) {
+    let scenario = Scenario::<M>::new(|world| {
+        world.blob("layer");
+        world.layer("a", "layer");
         world.manifest("a", IMAGE, false);
     })
-    .task(|handle| delete(handle, name("a"), digest("image")))
-    .task(|handle| collect(handle, true));
+    .task(|handle| M::delete(handle, name("a"), IMAGE))
+    .task(|handle| M::collect(handle, true));
     let explored = explore(&scenario, Breakage::None);
     assert_eq!(explored.lost, None);
     assert!(explored.collected > 0);
 }
 
-#[test]
-fn a_collector_that_dies_beside_a_push() {
-    let scenario = Scenario::new(|world| {
-        world.add(Thing::blob("layer"));
-        world.add(Thing::layer("a", "layer"));
+pub(crate) fn a_collector_that_dies_beside_a_push<M: Model>(breakages: &[Breakage]) {
+    let scenario = Scenario::<M>::new(|world| {
+        world.blob("layer");
+        world.layer("a", "layer");
         world.document(IMAGE);
     })
-    .task(|handle| head_and_push(handle, IMAGE))
-    .mortal_task(|handle| collect(handle, false));
-    holds(&scenario, &[Breakage::ChecksNothing]);
+    .task(|handle| M::head_and_push(handle, IMAGE))
+    .mortal_task(|handle| M::collect(handle, false));
+    holds(&scenario, breakages);
+}
+
+/// Makes each scenario a test of a model, with what breaks it there.
+macro_rules! scenarios {
+    ($model:ty: $($name:ident($($breakage:ident),*);)*) => {
+        $(#[test]
+        fn $name() {
+            $crate::collect::model::$name::<$model>(&[$($crate::collect::model::Breakage::$breakage),*]);
+        })*
+    };
+}
+pub(crate) use scenarios;
+
+mod of_names {
+    super::scenarios!(super::Names:
+        a_push_beside_a_collector(LooksOnce, ChecksNothing);
+        a_mount_beside_a_collector(LooksOnce, ChecksNothing);
+        a_look_before_a_push_beside_a_collector(LooksOnce, ChecksNothing);
+        a_push_beside_two_collectors(SharesNames);
+        a_push_beside_a_delete_and_a_collector(LooksOnce, ChecksNothing);
+        an_index_of_an_untagged_manifest_beside_a_collector(LooksOnce, ChecksNothing);
+        a_tag_on_an_untagged_manifest_beside_a_collector(LooksOnce, ChecksNothing);
+        a_manifest_that_goes_and_comes_beside_two_collectors(LooksOnce);
+        an_index_of_an_index_beside_a_collector(LooksOnce, ChecksNothing);
+        a_delete_of_an_untagged_manifest_beside_a_collector();
+        a_collector_that_dies_beside_a_push(ChecksNothing);
+    );
 }

@@ -12,7 +12,7 @@ use registry_spec::storage::{PutManifest, StorageError};
 use registry_spec::types::{Algorithm, Digest, References, RepositoryName};
 
 use super::super::{Found, Listed, Repositories, Shelf, Steps, Unit};
-use super::Image;
+use super::{Breakage, Image, name};
 use crate::PurgedUploads;
 
 /// All content there is.
@@ -28,11 +28,6 @@ static NAMES: LazyLock<[RepositoryName; REPOSITORIES.len()]> =
 pub(super) fn digest(text: &str) -> Digest {
     let index = TEXTS.iter().position(|known| *known == text);
     DIGESTS[index.expect("known content")]
-}
-
-pub(super) fn name(text: &str) -> RepositoryName {
-    let index = REPOSITORIES.iter().position(|known| *known == text);
-    NAMES[index.expect("a known repository")].clone()
 }
 
 fn index_of_digest(digest: &Digest) -> usize {
@@ -104,18 +99,6 @@ impl fmt::Debug for Thing {
     }
 }
 
-/// How the protocol is broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Breakage {
-    None,
-    /// A collector takes its first look for its second.
-    LooksOnce,
-    /// A writer takes what it publishes for whole.
-    ChecksNothing,
-    /// Collectors set aside under one name.
-    SharesNames,
-}
-
 /// The name of a thing in its place; the others are those of runs.
 const PLACE: usize = 0;
 const NAMES_OF_A_THING: usize = 8;
@@ -140,26 +123,28 @@ impl fmt::Debug for World {
     }
 }
 
-impl World {
-    pub(super) const fn new() -> Self {
+impl Default for World {
+    fn default() -> Self {
         Self {
             names: [[false; NAMES_OF_A_THING]; THINGS],
             tags: [[None; TAGS.len()]; REPOSITORIES.len()],
             documents: [None; TEXTS.len()],
         }
     }
+}
 
+impl World {
     pub(super) fn add(&mut self, thing: Thing) {
         self.names[thing.0][PLACE] = true;
     }
 
     /// What the manifest's bytes will be.
-    pub(super) fn document(&mut self, image: Image) {
+    pub(super) fn add_document(&mut self, image: Image) {
         self.documents[index_of_digest(&digest(image.text))] = Some(image);
     }
 
-    pub(super) fn manifest(&mut self, repository: &str, image: Image, is_tagged: bool) {
-        self.document(image);
+    pub(super) fn add_manifest(&mut self, repository: &str, image: Image, is_tagged: bool) {
+        self.add_document(image);
         self.add(Thing::blob(image.text));
         let (name, digest) = (name(repository), digest(image.text));
         self.add(Unit::Manifest(&name, digest).into());

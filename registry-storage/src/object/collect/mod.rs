@@ -84,6 +84,8 @@
 //! in its place.
 
 mod lists;
+#[cfg(test)]
+mod model;
 mod steps;
 
 use std::sync::atomic::AtomicBool;
