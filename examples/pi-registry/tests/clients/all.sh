@@ -24,7 +24,7 @@ fi
 
 scripts=("$@")
 ((${#scripts[@]})) || scripts=(conformance clients crash storage_faults memory both_ways verify collect behind_proxy stories tags
-    tls tls_clients auth auth_clients kubernetes many object object_both_ways replicas object_faults object_large)
+    tls tls_clients auth auth_clients kubernetes many object object_both_ways replicas collect_object object_faults object_large)
 ((${#})) || [[ -z ${CI_EXTRA:-} ]] || scripts+=(emulators signatures)
 [[ -n ${CI_EXTRA:-} ]] || export MANY_TAGS=${MANY_TAGS:-2000} MANY_REPOSITORIES=${MANY_REPOSITORIES:-500}
 out=$(mktemp)
