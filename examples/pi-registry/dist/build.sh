@@ -6,7 +6,7 @@
 #
 #   DIST_OUT=target/dist   where they go: pi-registry-amd64, pi-registry-arm64, pi-registry-armhf, and their checksums
 #
-# Two builds of one commit with one compiler are the same, byte for byte, wherever they are made.
+# The compilers are pinned or told, dependencies locked, and paths of this machine kept out, so that builds can be compared.
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
