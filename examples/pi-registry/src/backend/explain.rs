@@ -11,6 +11,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 use registry_tls::rustls::{self, CertificateError};
 
 use super::object::Place;
+use super::trust;
 
 /// A failure in one line: what happened, and what to do.
 pub(super) fn explain(error: &(dyn Error + 'static), place: &Place) -> String {
@@ -245,6 +246,14 @@ fn tls_advice(error: &rustls::Error, place: &Place) -> String {
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
         ) => "renew the store's certificate, or set the clock of this machine".to_owned(),
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)
+            if trust::system_roots().is_empty() =>
+        {
+            format!(
+                "this machine has no CA certificates: install the package ca-certificates, name a \
+                 file of them in SSL_CERT_FILE, or that of the store's CA in {key}.cafile"
+            )
+        }
         rustls::Error::InvalidCertificate(_) => format!(
             "name the file of its CA in {key}.cafile, or believe anybody with {key}.skipverify: true"
         ),

@@ -25,7 +25,11 @@ pub(super) async fn open(
         .durability(storage.durability);
     match files.prepare().await {
         Ok(Access::ReadOnly { reason }) => {
-            tracing::warn!("pulls only, nothing can be pushed: {}", chain(&reason));
+            tracing::warn!(
+                "pulls only, nothing can be pushed: {}: give this user the directory and all that \
+                 is in it (chown -R), and mount it writable",
+                chain(&reason)
+            );
             Ok(files)
         }
         Ok(_) => look_at_room(root, storage.reserve).map(|()| files),

@@ -39,9 +39,17 @@ pub(super) fn tls(client: &Client, key: &str) -> Result<ClientConfig, BackendErr
     Ok(config)
 }
 
-fn roots(client: &Client, key: &str) -> Result<RootCertStore, BackendError> {
+/// The CAs that the system believes; none on one that was not told of any.
+///
+/// Reads files.
+pub(super) fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+fn roots(client: &Client, key: &str) -> Result<RootCertStore, BackendError> {
+    let mut roots = system_roots();
     let Some(path) = &client.ca_file else {
         return Ok(roots);
     };
