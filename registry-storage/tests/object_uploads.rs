@@ -33,7 +33,9 @@ fn name() -> RepositoryName {
 }
 
 fn content(len: usize) -> Bytes {
-    (0..len).map(|at| (at * 31 + at / 251) as u8).collect()
+    (0..len)
+        .map(|at| (at * 31 + at / 251).to_le_bytes()[0])
+        .collect()
 }
 
 fn sha256(content: &[u8]) -> Digest {

@@ -117,7 +117,7 @@ fn pushes_at_once_leave_the_reserve_alone() {
         assert!(least < RESERVE + 8 * MIB, "nothing came near it: {least}");
         // What they held is free again, and so there is room.
         assert!(free(dir) > 60 * MIB, "{}", free(dir));
-        push_blob(&storage, "a", &[1; 4 * MIB as usize]).await;
+        push_blob(&storage, "a", &[1; 4 << 20]).await;
     });
 }
 

@@ -226,12 +226,9 @@ fn read_without_waiting(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
 /// Whether the file's bytes are nowhere but in memory, or swapped out of it.
 #[cfg(target_os = "linux")]
 fn is_in_memory(file: &File) -> bool {
-    const TMPFS_MAGIC: u32 = 0x0102_1994;
-    const RAMFS_MAGIC: u32 = 0x8584_58f6;
+    use super::kind::{RAMFS, TMPFS, kind};
 
-    // As wide as the C library likes; the numbers have 32 bits.
-    rustix::fs::fstatfs(file)
-        .is_ok_and(|found| matches!(found.f_type as u32, TMPFS_MAGIC | RAMFS_MAGIC))
+    rustix::fs::fstatfs(file).is_ok_and(|found| matches!(kind(&found), TMPFS | RAMFS))
 }
 
 #[cfg(not(target_os = "linux"))]

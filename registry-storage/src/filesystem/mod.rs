@@ -32,6 +32,8 @@ mod entries;
 mod error;
 mod finish;
 mod hash_state;
+#[cfg(target_os = "linux")]
+mod kind;
 mod layout;
 mod manifest;
 mod nice;

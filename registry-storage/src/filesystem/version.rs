@@ -116,6 +116,8 @@ mod cached {
 
     use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, StatFs, fstatfs, openat2, statfs};
 
+    use crate::filesystem::kind::{BTRFS, EXT, F2FS, OVERLAY, TMPFS, XFS, kind};
+
     pub(super) fn look_at(path: &Path) -> Option<File> {
         resolve(path, OFlags::PATH)
     }
@@ -143,15 +145,7 @@ mod cached {
     }
 
     fn is_local_kind(found: &StatFs) -> bool {
-        const BTRFS: u32 = 0x9123_683e;
-        const EXT: u32 = 0xef53;
-        const F2FS: u32 = 0xf2f5_2010;
-        const OVERLAY: u32 = 0x794c_7630;
-        const TMPFS: u32 = 0x0102_1994;
-        const XFS: u32 = 0x5846_5342;
-        // The numbers have 32 bits, in a type of either sign and more bits.
-        let kind = found.f_type as u32;
-        matches!(kind, BTRFS | EXT | F2FS | OVERLAY | TMPFS | XFS)
+        matches!(kind(found), BTRFS | EXT | F2FS | OVERLAY | TMPFS | XFS)
     }
 }
 

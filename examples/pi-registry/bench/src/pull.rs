@@ -76,7 +76,7 @@ async fn pull(
         let end = size.min(begin + COMPARED);
         connection.skip(begin).await?;
         connection
-            .expect_body(&content[begin as usize..end as usize])
+            .expect_body(&content[usize::try_from(begin)?..usize::try_from(end)?])
             .await?;
         connection.skip(size - end).await?;
     }

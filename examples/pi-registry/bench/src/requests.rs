@@ -81,7 +81,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
                 if number >= numbers {
                     break;
                 }
-                let thing = &things[number as usize % things.len()];
+                let thing = &things[usize::try_from(number % things.len() as u64)?];
                 thing.ask(&mut connection).await?;
                 let began = std::mem::replace(&mut now, Instant::now());
                 latencies.add(now - began);

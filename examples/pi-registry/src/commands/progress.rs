@@ -70,8 +70,9 @@ impl Shown {
 }
 
 fn bar(done: f64) -> String {
-    // From 0 to 1, so that neither sign nor size is lost.
-    let full = ((done.clamp(0.0, 1.0) * WIDTH as f64) as usize).min(WIDTH);
+    let full = (1..=WIDTH)
+        .filter(|&step| step as f64 <= done * WIDTH as f64)
+        .count();
     format!("[{}{}]", "#".repeat(full), " ".repeat(WIDTH - full))
 }
 

@@ -60,8 +60,7 @@ fn scaled(number: &str, unit: u128) -> Option<u128> {
     };
     let mut nanos = digits(whole)?.checked_mul(unit)?;
     // Digits past the 18th are below a nanosecond in any unit.
-    let fraction = &fraction[..fraction.len().min(18)];
-    nanos += digits(fraction)? * unit / 10_u128.pow(fraction.len() as u32);
+    nanos += digits(&format!("{fraction:0<18.18}"))? * unit / 10_u128.pow(18);
     Some(nanos)
 }
 

@@ -125,6 +125,8 @@ impl Protocols {
     pub(super) fn new(options: &Options) -> Self {
         const KIB: usize = 1024;
         const MIB: u32 = 1024 * 1024;
+        // Of a request, in either version.
+        const HEAD: u32 = MIB / 16;
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
@@ -132,7 +134,7 @@ impl Protocols {
             // it is the keep-alive time too and must not be shorter than
             // `idle`.
             .header_read_timeout(options.timeouts.idle)
-            .max_header_size(64 * KIB)
+            .max_header_size(HEAD as usize)
             // Bounds the memory of a connection: hyper keeps one such buffer
             // for each direction, and makes it as large only while as much
             // comes at once. Each read of an upload lets the sender go on, on
@@ -149,7 +151,7 @@ impl Protocols {
             // the client makes room for it, so streams cost memory even when
             // stalled.
             .max_concurrent_streams(16)
-            .max_header_list_size(64 * KIB as u32)
+            .max_header_list_size(HEAD)
             .max_send_buf_size(16 * KIB);
         Self {
             http1,

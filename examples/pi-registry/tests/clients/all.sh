@@ -4,8 +4,8 @@
 #   all.sh            everything; see lib.sh for the variables that choose the program under test
 #   all.sh tools      only installs what the scripts need
 #   all.sh NAME...    only these: conformance clients crash storage_faults memory both_ways verify collect behind_proxy stories
-#                     tags tls tls_clients auth auth_clients kubernetes many object object_both_ways replicas object_faults
-#                     object_large emulators signatures
+#                     tags tls tls_clients auth auth_clients kubernetes many object object_both_ways replicas collect_object
+#                     object_faults object_large emulators signatures
 #
 # many.sh and object_large.sh get small numbers here, unless CI_EXTRA is set or they are given; auth_clients.sh has helm only
 # with it, and only then everything includes emulators and signatures: their tools take minutes to install.

@@ -27,7 +27,11 @@ pub(super) fn place(dir: &Path, what: &str, reserve: Reserve, report: &mut Repor
 
 fn kind(dir: &Path, what: &str, report: &mut Report) {
     let shown = dir.display();
-    // The type's width differs between machines, the number's does not.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the type's width differs between machines, the number's does not"
+    )]
     let magic = rustix::fs::statfs(dir).map(|stat| stat.f_type as u32);
     let mount = mount::holding(dir);
     let at = mount.as_ref().map_or_else(String::new, |mount| {

@@ -160,7 +160,7 @@ fn rate(text: &str) -> Result<Rate, &'static str> {
 }
 
 fn line(progress: &Progress, elapsed: Duration) -> String {
-    let per_second = progress.bytes as f64 / elapsed.as_secs_f64().max(0.1);
+    let per_second = u128::from(progress.bytes) * 1000 / elapsed.as_millis().max(100);
     let mut line = match progress.phase {
         Phase::Blobs => format!("{:3.0} % of the blobs", progress.blobs_done * 100.0),
         _ => count(progress.repositories, "repository", "repositories"),
@@ -169,7 +169,7 @@ fn line(progress: &Progress, elapsed: Duration) -> String {
         ", {}, {} at {}/s",
         count(progress.blobs, "blob", "blobs"),
         size(progress.bytes),
-        size(per_second as u64)
+        size(u64::try_from(per_second).unwrap_or(u64::MAX))
     );
     if progress.problems > 0 {
         line += &format!(", {}", count(progress.problems, "problem", "problems"));
