@@ -211,6 +211,12 @@ impl Layout {
         format!("{}pushes/", self.tree)
     }
 
+    /// The repository of a push.
+    pub(super) fn pushed_to(&self, push: &Path) -> Option<RepositoryName> {
+        let below = push.as_ref().strip_prefix(&self.pushes())?;
+        below.split_once("/_manifests/")?.0.parse().ok()
+    }
+
     /// Those of one repository's manifests.
     pub(super) fn pushes_to(&self, name: &RepositoryName) -> String {
         format!("{}pushes/{name}/_manifests/", self.tree)

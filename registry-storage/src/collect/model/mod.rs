@@ -208,6 +208,18 @@ pub(crate) fn a_push_beside_a_collector<M: Model>(breakages: &[Breakage]) {
     holds(&scenario, breakages);
 }
 
+pub(crate) fn a_push_to_a_new_repository_beside_a_collector<M: Model>(breakages: &[Breakage]) {
+    const EMPTY: Image = image("old", &[]);
+    let scenario = Scenario::<M>::new(|world| {
+        world.blob("layer");
+        world.layer("b", "layer");
+        world.document(EMPTY);
+    })
+    .task(|handle| M::push(handle, name("a"), EMPTY))
+    .task(|handle| M::collect(handle, false));
+    holds(&scenario, breakages);
+}
+
 pub(crate) fn a_mount_beside_a_collector<M: Model>(breakages: &[Breakage]) {
     let scenario = Scenario::<M>::new(|world| {
         unused_blob(world);
@@ -355,6 +367,7 @@ pub(crate) use scenarios;
 mod of_names {
     super::scenarios!(super::Names:
         a_push_beside_a_collector(LooksOnce, ChecksNothing);
+        a_push_to_a_new_repository_beside_a_collector(LooksOnce, ChecksNothing);
         a_mount_beside_a_collector(LooksOnce, ChecksNothing);
         a_look_before_a_push_beside_a_collector(LooksOnce, ChecksNothing);
         a_push_beside_two_collectors(SharesNames);

@@ -58,8 +58,8 @@
 //!   after the publication, and has seen it.
 //!
 //! The publication in step 1 is seen until the tag keeps the manifest, for
-//! collections list what is being pushed before the links, and a link is
-//! written before its push ends. A link is published and relied on at once,
+//! collections list what is being pushed before the repositories and before the
+//! links, and a link is written before its push ends. A link is published and relied on at once,
 //! in that order, so that it is written again where a collection was just
 //! about to remove it.
 //!

@@ -1,6 +1,6 @@
 //! The atomic steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,14 +25,21 @@ impl Steps for Collection<'_> {
     const CONCURRENCY: usize = CONCURRENCY;
 
     async fn repositories(&self) -> Result<Repositories, StorageError> {
-        let mut found = Repositories::default();
+        // First those that may come to be, with what is being pushed to them.
+        let pushes = self.pushes(&self.objects.layout.pushes()).await?;
+        let layout = &self.objects.layout;
+        let names = pushes.iter().filter_map(|push| layout.pushed_to(push));
+        let mut names: BTreeSet<RepositoryName> = names.collect();
         let mut walk = self.objects.walk(None, usize::MAX);
         while let Some(visit) = walk.next().await? {
             if visit.has_any {
-                found.names.extend(visit.name.parse::<RepositoryName>());
+                names.extend(visit.name.parse::<RepositoryName>());
             }
         }
-        Ok(found)
+        Ok(Repositories {
+            names: names.into_iter().collect(),
+            hidden: Vec::new(),
+        })
     }
 
     async fn tags(&self, name: &RepositoryName) -> Result<Vec<Digest>, StorageError> {
@@ -257,6 +264,10 @@ impl Steps for Collection<'_> {
                 break;
             }
             offset = last;
+        }
+        if derived.is_empty() {
+            // Gone with its last link, unless it is about to come to be.
+            return Ok(self.pushes(&layout.pushes_to(name)).await?.is_empty());
         }
         if !dry_run {
             // The entries before what tells that they are there.

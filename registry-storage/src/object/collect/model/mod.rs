@@ -296,6 +296,7 @@ impl Model for Stored {
 
 scenarios!(Stored:
     a_push_beside_a_collector(LooksOnce, ChecksNothing, ComparesNothing);
+    a_push_to_a_new_repository_beside_a_collector(LooksOnce, ChecksNothing, SeesNoPushes);
     a_mount_beside_a_collector(LooksOnce, ChecksNothing);
     a_look_before_a_push_beside_a_collector(LooksOnce, ChecksNothing, SeesNoPushes);
     a_push_beside_two_collectors(SharesNames);
