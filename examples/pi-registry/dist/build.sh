@@ -36,11 +36,15 @@ library() {
 }
 
 build() {
-    local target=${RUST_TARGET[$1]} std
+    local target=${RUST_TARGET[$1]} std link=()
     std=$(library "$target")
-    # An unstable option of a stable compiler.
-    [[ -z $std ]] || export RUSTC_BOOTSTRAP=1
-    cargo zigbuild --locked --release -p pi-registry --target "$target" ${std:+"$std"}
+    if [[ -n $std ]]; then
+        # An unstable option of a stable compiler.
+        export RUSTC_BOOTSTRAP=1
+        # musl is Zig's: there is none beside a library that was not installed.
+        link=(-Clink-self-contained=no)
+    fi
+    cargo-zigbuild rustc --locked --release -p pi-registry --bin pi-registry --target "$target" ${std:+"$std"} -- "${link[@]}"
     install -m 755 "$CARGO_TARGET_DIR/$target/release/pi-registry" "$(program "$1")"
     unset RUSTC_BOOTSTRAP
 }
