@@ -218,8 +218,13 @@ rounds_report() {
     scenario rounds 'what is tagged at the end is whole' whole_at_the_end
     scenario rounds "enough pushes were acknowledged: $acknowledged" \
         test "$acknowledged" -ge $((ROUNDS * ${#CLIENTS[@]} / 2))
-    scenario rounds "most rounds freed something: $freed" test $((freed * 2)) -gt "$ROUNDS"
-    scenario rounds "what was removed was pushed again, and removed again: $again blobs" test "$again" -ge $((ROUNDS / 3))
+    if ((ROUNDS >= 50)); then
+        scenario rounds "most rounds freed something: $freed" test $((freed * 2)) -gt "$ROUNDS"
+        scenario rounds "what was removed was pushed again, and removed again: $again blobs" test "$again" -ge $((ROUNDS / 3))
+    else
+        # How often is chance in a few rounds.
+        scenario rounds "some rounds freed something: $freed" test "$freed" -gt 0
+    fi
     scenario rounds 'no tag was refused to be deleted' untagged_all
     scenario rounds 'no collection failed' no_collection_failed
     scenario rounds 'no request was answered by 5xx' no_5xx

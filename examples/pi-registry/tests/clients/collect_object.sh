@@ -2,7 +2,7 @@
 # Garbage is collected in a bucket of a real MinIO that two replicas serve, by a third process: while real clients push
 # what is just being removed, each request to one replica or the other, and with kill -9 in the middle.
 #
-#   ROUNDS=5  KILLS=3  SEED=1  collect_object.sh
+#   ROUNDS=10  KILLS=3  SEED=1  collect_object.sh
 #
 # The long run has ROUNDS=200 KILLS=20. There is no grace period in any of it: pushes may be refused, but not lie.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -16,7 +16,7 @@ source "$CLIENTS_DIR/both_ways_lib.sh"
 source "$CLIENTS_DIR/collect_lib.sh"
 need curl jq ss openssl tar gzip split crane skopeo oras docker dockerd containerd minio
 
-ROUNDS=${ROUNDS:-5}
+ROUNDS=${ROUNDS:-10}
 KILLS=${KILLS:-3}
 
 collect() { "${COLLECT[@]}" "$@"; }
