@@ -10,19 +10,17 @@
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-TOOLS=${XDG_CACHE_HOME:-$HOME/.cache}/registry-tools/zig-$ZIGLANG_VERSION-$CARGO_ZIGBUILD_VERSION
-
 tools() {
     if ! command -v rustup >/dev/null; then
         # Debian keeps this compiler recent, beside an older `rustc`.
         need_debian cargo-web rustc-web rust-web-src
     fi
-    if [[ ! -x $TOOLS/bin/cargo-zigbuild ]]; then
+    if [[ ! -x $ZIG_TOOLS/bin/cargo-zigbuild ]]; then
         need_debian python3-venv
-        python3 -m venv "$TOOLS"
-        "$TOOLS/bin/pip" install -q "ziglang==$ZIGLANG_VERSION" "cargo-zigbuild==$CARGO_ZIGBUILD_VERSION"
+        python3 -m venv "$ZIG_TOOLS"
+        "$ZIG_TOOLS/bin/pip" install -q "ziglang==$ZIGLANG_VERSION" "cargo-zigbuild==$CARGO_ZIGBUILD_VERSION"
     fi
-    PATH=$TOOLS/bin:$PATH
+    PATH=$ZIG_TOOLS/bin:$PATH
 }
 
 # library TARGET: prints what cargo must be told for its standard library.

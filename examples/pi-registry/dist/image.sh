@@ -92,29 +92,38 @@ image() {
         document "$MANIFEST" | jq -c --argjson platform "${PLATFORM[$1]}" '. + {$platform}'
 }
 
-# crates ARCHITECTURE: what is linked into its program, by name, version and licence.
+# crates ARCHITECTURE: what is linked into its program, by name, version, licence and package URL.
 crates() {
     cargo tree --manifest-path "$REPO_DIR/Cargo.toml" --locked -p pi-registry --target "${RUST_TARGET[$1]}" -e normal,no-proc-macro \
-        --prefix none --format $'{p}\t{l}' | sed 's/ (\*)$//' | sort -u
+        --prefix none --format $'{p}\t{l}' | sed 's/ (\*)$//' | sort -u |
+        awk -F '\t' -v OFS='\t' '{ split($1, p, " "); sub(/^v/, "", p[2]); print p[1], p[2], $2, "pkg:cargo/" p[1] "@" p[2] }'
+}
+
+# libraries: the same of what no crate brings.
+libraries() {
+    local rust musl
+    rust=$(rustc --version | cut -d ' ' -f 2)
+    musl=$(sed -n 's/^#define VERSION "\(.*\)"$/\1/p' "$ZIG_TOOLS"/lib/python*/site-packages/ziglang/lib/libc/musl/src/internal/version.h)
+    printf '%s\t%s\t%s\t%s\n' rust-std "$rust" 'MIT OR Apache-2.0' "pkg:github/rust-lang/rust@$rust" \
+        musl "$musl" MIT "pkg:generic/musl@$musl"
 }
 
 # sbom ARCHITECTURE DESCRIPTOR: SPDX, as a referrer of the image; prints the descriptor of that.
 sbom() {
     local layer empty hex type=application/spdx+json
     hex=$(sha256sum "$(program "$1")" | cut -d ' ' -f 1)
-    layer=$(crates "$1" | jq -Rnc --arg created "$CREATED" --arg version "$VERSION" --arg architecture "$1" --arg hex "$hex" '
-        [inputs | split("\t") | (.[0] | split(" ")) as $p | {name: $p[0], version: $p[1][1:], license: .[1]}] as $crates |
+    layer=$({ crates "$1" && libraries; } | jq -Rnc --arg created "$CREATED" --arg version "$VERSION" --arg architecture "$1" --arg hex "$hex" '
+        [inputs | split("\t") | {name: .[0], version: .[1], license: .[2], purl: .[3]}] as $linked |
         ("pi-registry-" + $version + "-" + $architecture) as $name |
         {
             spdxVersion: "SPDX-2.3", dataLicense: "CC0-1.0", SPDXID: "SPDXRef-DOCUMENT", $name,
             documentNamespace: ("https://spdx.org/spdxdocs/" + $name + "-" + $hex),
             creationInfo: {$created, creators: ["Tool: pi-registry-dist"]},
-            packages: [$crates[] | {
+            packages: [$linked[] | {
                 name, versionInfo: .version, SPDXID: ("SPDXRef-" + (.name | gsub("_"; "-")) + "-" + (.version | gsub("[^A-Za-z0-9.-]"; "-"))),
                 downloadLocation: "NOASSERTION", filesAnalyzed: false,
                 licenseConcluded: "NOASSERTION", licenseDeclared: (.license | gsub(" */ *"; " OR ") | if . == "" then "NOASSERTION" else . end),
-                externalRefs: [{referenceCategory: "PACKAGE-MANAGER", referenceType: "purl",
-                    referenceLocator: ("pkg:cargo/" + .name + "@" + .version)}]
+                externalRefs: [{referenceCategory: "PACKAGE-MANAGER", referenceType: "purl", referenceLocator: .purl}]
             }]
         } |
         (.packages[] | select(.name == "pi-registry").SPDXID) as $program |

@@ -23,7 +23,9 @@ mkdir -p "$OUT"
 # No file is newer than the commit that it was made from.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$REPO_DIR" log -1 --format=%ct)}
 VERSION=${VERSION:-$(sed -n 's/^version = "\(.*\)"$/\1/p' "$REPO_DIR/Cargo.toml" | head -n 1)}
-export SOURCE_DATE_EPOCH VERSION
+# Where build.sh keeps its compilers.
+ZIG_TOOLS=${XDG_CACHE_HOME:-$HOME/.cache}/registry-tools/zig-$ZIGLANG_VERSION-$CARGO_ZIGBUILD_VERSION
+export SOURCE_DATE_EPOCH VERSION ZIG_TOOLS
 
 # program ARCHITECTURE: where build.sh leaves it.
 program() { echo "$OUT/pi-registry-$1"; }

@@ -1,15 +1,43 @@
 #!/usr/bin/env bash
-# The Debian package in a plain Debian (mmdebstrap): installed, begun as it says, served by its user as the unit would, upgraded with
-# an edited configuration, removed and purged. Needs root.
+# The Debian package in a plain Debian (mmdebstrap) that systemd has booted (systemd-nspawn, with a network of its own): installed
+# by one command, used by a user that is added, upgraded with an edited configuration, with a port below 1024, removed and purged.
+# Needs root.
 #
 #   REGISTRY_BIN=PROGRAM   another program than target/release/pi-registry: build.sh's, say
 source "$(dirname "${BASH_SOURCE[0]}")/../tests/clients/lib.sh"
-need curl jq ss tar gzip openssl crane dpkg-deb mmdebstrap perl systemd-analyze
+need curl jq ss openssl tar gzip crane dpkg-deb mmdebstrap systemd-analyze systemd-nspawn nsenter setpriv
 DIST=$CLIENTS_DIR/../../dist
 PROGRAM=${REGISTRY_BIN:-${CARGO_TARGET_DIR:-$REPO_DIR/target}/release/pi-registry}
-HERE=$(dpkg --print-architecture) ROOT=$WORK/root CONFIG=/etc/pi-registry PASSWORD=correct-horse-battery PORT=$(free_port)
-HOST=localhost:$PORT
+HERE=$(dpkg --print-architecture) ROOT=$WORK/root CONFIG=/etc/pi-registry IMAGES=/var/lib/pi-registry PASSWORD=correct-horse-battery
+HOST=localhost:5000
 chmod 711 "$WORK"
+
+# --- a machine --------------------------------------------------------------------------------------------------------
+
+boot() {
+    local i nspawn
+    mmdebstrap --quiet --variant=apt --include=adduser,systemd-sysv "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$ROOT" \
+        >"$WORK/mmdebstrap.log" 2>&1 || die "no plain Debian: $(tail -n 5 "$WORK/mmdebstrap.log")"
+    echo raspberrypi >"$ROOT/etc/hostname"
+    systemd-nspawn --quiet --register=no --keep-unit --private-network -D "$ROOT" -b \
+        >"$WORK/boot.log" 2>&1 </dev/null &
+    nspawn=$!
+    STARTED_PIDS+=("$nspawn")
+    for ((i = 0; i < 300; i++)); do
+        MACHINE=$(pgrep -P "$nspawn" || true)
+        # Degraded, too: some of Debian's own services are not for containers.
+        [[ -z $MACHINE || $(inside systemctl is-system-running 2>&1) != @(running|degraded) ]] || return 0
+        kill -0 "$nspawn" || break
+        sleep 0.2
+    done
+    die "systemd did not boot: $(tail -n 5 "$WORK/boot.log")"
+}
+
+# inside COMMAND...: as root there.
+inside() { nsenter -t "$MACHINE" -a env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"; }
+as_user() { inside setpriv --reuid pi-registry --regid pi-registry --clear-groups "$@"; }
+# near COMMAND...: this machine's program on that one's network.
+near() { nsenter -t "$MACHINE" -n "$@"; }
 
 # package VERSION FOLDER: prints its path.
 package() {
@@ -17,9 +45,21 @@ package() {
     HOME=$HOME_BEFORE VERSION=$1 DIST_OUT=$2 "$DIST/deb.sh" "$HERE" >&2
     echo "$2/pi-registry_$1_$HERE.deb"
 }
-inside() { env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive chroot "$ROOT" "$@"; }
-as_service() { inside setpriv --reuid pi-registry --regid pi-registry --clear-groups --no-new-privs "$@"; }
-install_it() { cp "$1" "$ROOT/tmp/it.deb" && inside dpkg -i /tmp/it.deb; }
+install_it() { cp "$1" "$ROOT/root/it.deb" && inside apt-get install -y --no-install-recommends /root/it.deb; }
+
+# answers STATUS URL: within three seconds.
+answers() {
+    local i status
+    for ((i = 0; i < 30; i++)); do
+        status=$(near curl -sk -o /dev/null -w '%{http_code}' "$2" || true)
+        [[ $status != "$1" ]] || return 0
+        sleep 0.1
+    done
+    inside journalctl -u pi-registry -n 10 --no-pager
+    expect "$2" "$1" "$status"
+}
+
+# --- scenarios --------------------------------------------------------------------------------------------------------
 
 reproducible() {
     local one
@@ -39,52 +79,75 @@ unit() {
 
 installs() {
     install_it "$(package 0.1.0 "$WORK/one")" | tee "$WORK/said"
-    grep -q 'pi-registry init --dir /etc/pi-registry' "$WORK/said"
-    expect 'owner' 'pi-registry 750' "$(inside stat -c '%U %a' $CONFIG)"
+    grep -q 'pi-registry user add --config /etc/pi-registry/config.yml' "$WORK/said"
+    expect owner 'pi-registry 750' "$(inside stat -c '%U %a' $CONFIG)"
+    expect key 'pi-registry 600' "$(inside stat -c '%U %a' $CONFIG/tls.key)"
     inside test -e /usr/share/man/man1/pi-registry-verify.1.gz
     inside bash -n /usr/share/bash-completion/completions/pi-registry
-    # As it says.
-    as_service pi-registry init --dir $CONFIG --host registry.local --user alice <<<"$PASSWORD"
-    as_service pi-registry check $CONFIG/config.yml
+    expect service 'active notify' "$(inside systemctl show pi-registry -P ActiveState) $(inside systemctl show pi-registry -P Type)"
+    expect 'at boot' enabled "$(inside systemctl is-enabled pi-registry)"
+    # Of nobody yet.
+    answers 401 "https://$HOST/v2/"
+    near curl -fsk -o "$WORK/ca.crt" "https://$HOST/ca.crt"
+    near curl -fsS --cacert "$WORK/ca.crt" --resolve raspberrypi.local:5000:127.0.0.1 https://raspberrypi.local:5000/
 }
 
-serves() {
-    local manager
-    inside sed -i "s/addr: :5000/addr: 127.0.0.1:$PORT/" $CONFIG/config.yml
-    # What systemd would be told.
-    perl -MIO::Socket::UNIX -e 'my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $ARGV[0]) or die $!; chmod 0777, $ARGV[0];
-        $s->recv(my $m, 4096); print $m' "$ROOT/tmp/notify" >"$WORK/told" &
-    manager=$!
-    for ((i = 0; i < 50; i++)); do [[ ! -S $ROOT/tmp/notify ]] || break && sleep 0.1; done
-    as_service env NOTIFY_SOCKET=/tmp/notify pi-registry serve $CONFIG/config.yml >"$WORK/registry.log" 2>&1 &
-    echo $! >"$WORK/pid"
-    wait "$manager"
-    grep -qx 'READY=1' "$WORK/told"
-    curl -fsk -o "$WORK/ca.crt" "https://$HOST/ca.crt"
+pushes() {
+    as_user pi-registry user add --config $CONFIG/config.yml alice <<<"$PASSWORD"
     export SSL_CERT_FILE=$WORK/ca.crt
-    crane auth login "$HOST" -u alice -p "$PASSWORD"
-    crane push "$WORK/image" "$HOST/app:v1"
-    crane validate --remote "$HOST/app:v1"
-    end "$(cat "$WORK/pid")"
-    inside test -d /var/lib/pi-registry/docker/registry/v2/repositories/app
+    # Until the running registry has noticed.
+    for ((i = 0; i < 150; i++)); do
+        [[ $(near curl -s --cacert "$WORK/ca.crt" -o /dev/null -w '%{http_code}' -u "alice:$PASSWORD" "https://$HOST/v2/") != 200 ]] || break
+        sleep 0.1
+    done
+    near crane auth login "$HOST" -u alice -p "$PASSWORD"
+    near crane push "$WORK/image" "$HOST/app:v1"
+    near crane validate --remote "$HOST/app:v1"
+    inside test -d $IMAGES/docker/registry/v2/repositories/app
 }
 
 upgrades() {
     inside sed -i 's/^# Who may pull/# Mine. Who may pull/' $CONFIG/config.yml
     install_it "$(package 0.2.0 "$WORK/two")"
-    expect version 0.2.0 "$(inside dpkg -s pi-registry | sed -n 's/^Version: //p')"
+    # shellcheck disable=SC2016 # dpkg's own variable
+    expect version 0.2.0 "$(inside dpkg-query -W -f '${Version}' pi-registry)"
     inside grep -q '^# Mine' $CONFIG/config.yml
-    inside test -e $CONFIG/tls.key
+    SSL_CERT_FILE=$WORK/ca.crt near crane validate --remote "$HOST/app:v1"
+}
+
+port_443() {
+    inside sed -i 's/addr: :5000/addr: :443/' $CONFIG/config.yml
+    inside systemctl restart pi-registry
+    answers 401 https://localhost/v2/
+}
+
+# A line in the journal says what is wrong.
+says() {
+    inside sed -i 's/addr: :443/addr: :99999/' $CONFIG/config.yml
+    ! inside systemctl restart pi-registry || return 1
+    inside journalctl -u pi-registry -n 20 --no-pager -o cat | tee "$WORK/journal"
+    grep "config.yml:[0-9]*: http.addr" "$WORK/journal"
+    inside sed -i 's/addr: :99999/addr: :5000/' $CONFIG/config.yml
+    inside systemctl reset-failed pi-registry
+    inside systemctl restart pi-registry
+}
+
+# Nobody must wait for systemd to kill it.
+stops() {
+    inside systemctl stop pi-registry
+    expect result success "$(inside systemctl show pi-registry -P Result)"
+    as_user pi-registry check $CONFIG/config.yml
+    inside systemctl start pi-registry
 }
 
 removes() {
-    inside dpkg -r pi-registry
+    inside apt-get remove -y pi-registry
     inside test ! -e /usr/bin/pi-registry
     inside test -e $CONFIG/config.yml
-    inside dpkg -P pi-registry
+    inside apt-get purge -y pi-registry
     inside test ! -e $CONFIG
     # Images are never removed.
-    inside test -d /var/lib/pi-registry/docker/registry/v2/repositories/app
+    inside test -d $IMAGES/docker/registry/v2/repositories/app
 }
 
 mkdir -p "$WORK/layers"
@@ -92,10 +155,12 @@ layer_make "$WORK/layers/one" one 100000
 make_image "$WORK/image" app "$HERE" "$WORK/layers/one"
 scenario deb 'the same program makes the same package' reproducible
 scenario systemd 'the unit is valid, and as closed as can be' unit
-mmdebstrap --quiet --variant=apt --include=adduser "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$ROOT" >"$WORK/mmdebstrap.log" 2>&1 ||
-    die "no plain Debian: $(tail -n 5 "$WORK/mmdebstrap.log")"
-scenario deb 'installs, and begins as it says' installs
-scenario deb 'serves by its user, and says that it is ready' serves
+boot
+scenario deb 'one command installs it, and it serves' installs
+scenario systemd 'a user who is added pushes' pushes
 scenario deb 'an upgrade keeps the configuration' upgrades
+scenario systemd 'a port below 1024' port_443
+scenario systemd 'what is wrong is told in the journal' says
+scenario systemd 'stops in order' stops
 scenario deb 'is removed, and purged without the images' removes
 summary

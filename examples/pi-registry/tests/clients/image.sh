@@ -39,7 +39,7 @@ referrers() {
         expect 'the type of what refers to it' application/spdx+json "$(jq -r '.manifests[].artifactType' <<<"$list")"
         sbom=$(curl -fsS "http://$HOST/v2/pi-registry/manifests/$(jq -r '.manifests[0].digest' <<<"$list")" | jq -r '.layers[0].digest')
         curl -fsSL "http://$HOST/v2/pi-registry/blobs/$sbom" |
-            jq -e '.spdxVersion == "SPDX-2.3" and ([.packages[].name] | index("pi-registry") and index("tokio"))'
+            jq -e '.spdxVersion == "SPDX-2.3" and ([.packages[].name] | index("pi-registry") and index("tokio") and index("rust-std") and index("musl"))'
     done
 }
 
