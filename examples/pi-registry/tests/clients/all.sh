@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every script of this folder, one after the other, and the sum of what they say.
+# Every script of this folder, and the sum of what they say.
 #
 #   all.sh            everything; see lib.sh for the variables that choose the program under test
 #   all.sh tools      only installs what the scripts need
@@ -9,6 +9,9 @@
 #
 # many.sh and object_large.sh get small numbers here, unless CI_EXTRA is set or they are given; auth_clients.sh has helm only
 # with it, and only then everything includes emulators and signatures: their tools take minutes to install.
+#
+#   LANES=2   so many at once: each has its folders, ports and networks for itself, and waits a good deal of its time. What a
+#             script says is then shown when it has ended.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -27,18 +30,43 @@ scripts=("$@")
     tls tls_clients auth auth_clients kubernetes many object object_both_ways replicas collect_object object_faults object_large)
 ((${#})) || [[ -z ${CI_EXTRA:-} ]] || scripts+=(emulators signatures)
 [[ -n ${CI_EXTRA:-} ]] || export MANY_TAGS=${MANY_TAGS:-2000} MANY_REPOSITORIES=${MANY_REPOSITORIES:-500}
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
+LANES=${LANES:-1}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+# run SCRIPT: leaves its output in SCRIPT.out, its status and how many seconds it took in SCRIPT.end.
+run() {
+    local began=$SECONDS status=0
+    if ((LANES == 1)); then
+        echo "=== $1.sh"
+        bash "$1.sh" 2>&1 | tee "$dir/$1.out" || status=$?
+    else
+        { echo "=== $1.sh" && bash "$1.sh"; } >"$dir/$1.out" 2>&1 || status=$?
+        # Not in the middle of another one's.
+        flock "$dir" cat "$dir/$1.out"
+    fi
+    echo "$status $((SECONDS - began))" >"$dir/$1.end"
+}
+
+running=0
+for script in "${scripts[@]}"; do
+    if ((running == LANES)); then
+        wait -n
+        running=$((running - 1))
+    fi
+    run "$script" &
+    running=$((running + 1))
+done
+wait
+
 passed=0 failed=0 summaries=()
 for script in "${scripts[@]}"; do
-    echo "=== $script.sh"
-    began=$SECONDS status=0
-    bash "$script.sh" 2>&1 | tee "$out" || status=$?
-    read -r p f < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$out" | tail -n 1; echo '0 0')
+    read -r status seconds <"$dir/$script.end"
+    read -r p f < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$dir/$script.out" | tail -n 1; echo '0 0')
     # A script that ends early has failed, whatever its scenarios said until then.
     if ((status != 0 && f == 0)); then f=1; fi
     passed=$((passed + p)) failed=$((failed + f))
-    summaries+=("$(printf '%-16s %3d passed, %d failed, %d s' "$script" "$p" "$f" $((SECONDS - began)))")
+    summaries+=("$(printf '%-16s %3d passed, %d failed, %d s' "$script" "$p" "$f" "$seconds")")
 done
 echo '=== all'
 printf '%s\n' "${summaries[@]}"
