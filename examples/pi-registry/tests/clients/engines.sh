@@ -53,7 +53,9 @@ TOML
     await containerd "$WORK/containerd.log" ctr_ version
 }
 
-# cri_start: another containerd, as Kubernetes uses one, and a configuration of crictl for it, $WORK/crictl.yml.
+# cri_start [PAUSE-IMAGE CNI-PLUGINS]: another containerd, as Kubernetes uses one, and a configuration of crictl for it,
+# $WORK/crictl.yml. For pods that run, an image for their first process and the folder of the network's plugins.
+# shellcheck disable=SC2120
 cri_start() {
     need containerd crictl
     cat >"$WORK/cri.toml" <<TOML
@@ -65,10 +67,15 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
   address = "$WORK/cri.sock"
 [ttrpc]
   address = "$WORK/cri.ttrpc"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "${1:-none}"
+  # Not every root may ask to be spared where memory is short.
+  restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".containerd]
   snapshotter = "native"
 [plugins."io.containerd.grpc.v1.cri".cni]
   conf_dir = "$WORK/cni"
+  bin_dir = "${2:-/opt/cni/bin}"
 [plugins."io.containerd.grpc.v1.cri".registry]
   config_path = "$WORK/hosts"
 TOML

@@ -84,7 +84,8 @@ die() {
 
 # Debian's names of what a command comes from, where they differ from the command.
 declare -A DEBIAN_PACKAGE=([docker]=docker.io [dockerd]=docker.io [ctr]=containerd [ss]=iproute2 [mount]=mount [tar]=tar [update-ca-certificates]=ca-certificates
-    [ip]=iproute2 [nginx]=nginx-light [htpasswd]=apache2-utils [unshare]=util-linux [nsenter]=util-linux [setpriv]=util-linux [systemd-nspawn]=systemd-container)
+    [ip]=iproute2 [nginx]=nginx-light [htpasswd]=apache2-utils [unshare]=util-linux [nsenter]=util-linux [setpriv]=util-linux [systemd-nspawn]=systemd-container
+    [etcd]=etcd-server [busybox]=busybox-static)
 
 # need COMMAND...: installs what is missing; a tool that cannot be had ends the run, it never counts as passed.
 need() {
@@ -378,7 +379,7 @@ layer_make() {
 }
 
 # image_add DIR ARCHITECTURE LAYER...: adds an image of these layers (names as given to layer_make) and prints the
-# manifest's descriptor with its platform.
+# manifest's descriptor with its platform. IMAGE_CMD is its command, as JSON.
 image_add() {
     local dir=$1 architecture=$2 layer diffs=() descriptors=() scratch config
     shift 2
@@ -388,8 +389,8 @@ image_add() {
         cp "$layer.tgz" "$scratch.layer"
         descriptors+=("$(layout_add "$dir" "$scratch.layer" application/vnd.oci.image.layer.v1.tar+gzip)")
     done
-    printf '%s\n' "${diffs[@]}" | jq -cR . | jq -cs --arg a "$architecture" '{
-        created: "2024-01-01T00:00:00Z", architecture: $a, os: "linux", config: {Cmd: ["/bin/true"]},
+    printf '%s\n' "${diffs[@]}" | jq -cR . | jq -cs --arg a "$architecture" --argjson cmd "${IMAGE_CMD:-[\"/bin/true\"]}" '{
+        created: "2024-01-01T00:00:00Z", architecture: $a, os: "linux", config: {Cmd: $cmd},
         rootfs: {type: "layers", diff_ids: .},
         history: map({created: "2024-01-01T00:00:00Z", created_by: .})}' >"$scratch"
     config=$(layout_add "$dir" "$scratch" application/vnd.oci.image.config.v1+json)
