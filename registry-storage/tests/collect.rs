@@ -14,6 +14,7 @@ use common::{
 };
 use registry_spec::storage::{Storage, StorageError};
 use registry_spec::types::{Algorithm, Digest, Reference, UploadId};
+use registry_storage::FileSystem;
 use registry_storage::collect::{CollectOptions, Event};
 
 #[tokio::test]
@@ -380,4 +381,17 @@ async fn a_listener_is_told_what_and_why() {
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].contains("Layer") && told[0].contains("Unused 0"));
     assert!(told[1].contains(&blob.to_string()) && told[1].contains("Unlinked 6"));
+}
+
+#[tokio::test]
+async fn before_the_first_push_there_is_nothing_to_do_where_that_is_told() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let storage = FileSystem::new(dir.path());
+    let mut options = CollectOptions::default();
+    let refused = storage.collect(options.clone(), |_| {}).await;
+    refused.expect_err("the wrong place, perhaps");
+    options.may_be_absent = true;
+    let report = storage.collect(options, |_| {}).await.expect("collected");
+    assert_eq!(report.blobs_removed.count, 0);
+    assert_eq!(report.problem_count, 0);
 }

@@ -399,3 +399,18 @@ async fn what_is_acknowledged_beside_collectors_is_whole() {
     }
     assert!(freed.load(Ordering::Relaxed) > 0, "nothing was ever freed");
 }
+
+#[tokio::test]
+async fn before_the_first_push_there_is_nothing_to_do_where_that_is_told() {
+    let bucket = Bucket::new();
+    let mut options = CollectOptions::default();
+    let refused = bucket.storage.collect(options.clone(), |_| {}).await;
+    refused.expect_err("the wrong place, perhaps");
+    options.may_be_absent = true;
+    let collected = bucket.storage.collect(options.clone(), |_| {}).await;
+    assert_eq!(collected.expect("collected").problem_count, 0);
+    // As where the folder of the repositories is another one.
+    bucket.write(&data(&sha256("blob")), "blob").await;
+    let refused = bucket.storage.collect(options, |_| {}).await;
+    refused.expect_err("blobs, and no repositories");
+}

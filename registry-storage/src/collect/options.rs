@@ -29,6 +29,10 @@ pub struct CollectOptions {
     pub stale_uploads: Option<Duration>,
     /// Whether repositories go that hold nothing any more. Default: yes.
     pub empty_repositories: bool,
+    /// Whether a registry that is not there yet has nothing to be removed, which
+    /// is so before the first push. Default: no, it is an error, since the place
+    /// may be a wrong one, or a volume that is not mounted.
+    pub may_be_absent: bool,
 }
 
 impl Default for CollectOptions {
@@ -40,6 +44,7 @@ impl Default for CollectOptions {
             dry_run: false,
             stale_uploads: Some(7 * DAY),
             empty_repositories: true,
+            may_be_absent: false,
         }
     }
 }

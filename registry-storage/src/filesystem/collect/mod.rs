@@ -108,6 +108,9 @@ impl Tree {
         listener: &mut (dyn FnMut(Event<'_>) + Send),
         stop: &AtomicBool,
     ) -> Result<Report, StorageError> {
+        if options.may_be_absent && !is_directory(self.layout.tree()) {
+            return Ok(Report::default());
+        }
         let collection = Collection::begin(self, options.grace)?;
         done(Run::new(&collection, options, listener, stop).finish())
     }
@@ -126,7 +129,7 @@ pub(super) struct Collection<'a> {
 impl<'a> Collection<'a> {
     pub(super) fn begin(tree: &'a Tree, grace: Duration) -> Result<Self, StorageError> {
         let root = tree.layout.tree();
-        if !fs::metadata(root).is_ok_and(|metadata| metadata.is_dir()) {
+        if !is_directory(root) {
             return Err(FileError::fault(root, "no registry's tree is here"));
         }
         let collection = Self {
@@ -157,6 +160,10 @@ impl<'a> Collection<'a> {
         let age = modified.and_then(|modified| self.now.duration_since(modified).ok());
         age.is_some_and(|age| age >= self.grace)
     }
+}
+
+fn is_directory(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
 /// Now, by the clock that gives files their times.

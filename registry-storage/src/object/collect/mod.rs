@@ -196,6 +196,7 @@ impl<'a> Collection<'a> {
         // Another folder's name, say: every blob would be garbage.
         match (collection.has_repositories().await?, &collection.parts) {
             (true, _) => {}
+            (false, parts) if parts.is_empty() && options.may_be_absent => {}
             (false, parts) if parts.is_empty() => return fault("is not there: no registry's tree"),
             (false, _) => return fault("has blobs, but no repositories"),
         }
