@@ -287,6 +287,8 @@ fn what_cannot_start_says_why_in_one_line() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("free");
     let port = taken.local_addr().expect("bound").port();
+    // C libraries have words of their own for it.
+    let in_use = std::io::Error::from_raw_os_error(98);
     for (config, variable, expected) in [
         (
             "log: {level: loud}\n".to_owned(),
@@ -304,8 +306,8 @@ fn what_cannot_start_says_why_in_one_line() {
             format!("http: {{addr: '127.0.0.1:{port}'}}\n"),
             ("X", ""),
             format!(
-                "cannot listen on 127.0.0.1:{port} (http.addr): Address already in use (os error \
-                 98): another program listens there, stop it or choose another port"
+                "cannot listen on 127.0.0.1:{port} (http.addr): {in_use}: \
+                 another program listens there, stop it or choose another port"
             ),
         ),
         (

@@ -150,10 +150,12 @@ mod tests {
         let error = bind(&taken.parse().expect("valid"), "http.debug.addr")
             .await
             .expect_err("taken");
+        // C libraries have words of their own for it.
+        let cause = io::Error::from_raw_os_error(98);
         assert_eq!(
             error.to_string(),
             format!(
-                "cannot listen on {taken} (http.debug.addr): Address already in use (os error 98): \
+                "cannot listen on {taken} (http.debug.addr): {cause}: \
                  another program listens there, stop it or choose another port"
             )
         );
