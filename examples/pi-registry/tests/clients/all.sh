@@ -5,10 +5,11 @@
 #   all.sh tools      only installs what the scripts need
 #   all.sh NAME...    only these: conformance clients crash storage_faults memory both_ways verify collect behind_proxy stories
 #                     tags tls tls_clients auth auth_clients kubernetes many object object_both_ways replicas collect_object
-#                     object_faults object_large emulators signatures
+#                     object_faults object_large after_2038 emulators signatures large
 #
 # many.sh and object_large.sh get small numbers here, unless CI_EXTRA is set or they are given; auth_clients.sh has helm only
-# with it, and only then everything includes emulators and signatures: their tools take minutes to install.
+# with it, and only then everything includes emulators and signatures: their tools take minutes to install. large.sh is for
+# programs of 32 bits, see dist/test_arm_clients.sh.
 #
 #   LANES=2   so many at once: each has its folders, ports and networks for itself, and waits a good deal of its time. What a
 #             script says is then shown when it has ended.
@@ -20,14 +21,15 @@ if [[ ${1:-} == tools ]]; then
     source ./lib.sh
     need curl jq ss openssl tar gzip mount docker dockerd containerd ctr podman skopeo conformance crane \
         docker-registry nginx htpasswd ip unshare nsenter setpriv perl update-ca-certificates \
-        oras regctl crictl minio kustomize
+        oras regctl crictl minio kustomize faketime
     [[ -z ${CI_EXTRA:-} ]] || need helm fake-gcs-server azurite-blob cosign
     exit 0
 fi
 
 scripts=("$@")
 ((${#scripts[@]})) || scripts=(conformance clients crash storage_faults memory both_ways verify collect behind_proxy stories tags
-    tls tls_clients auth auth_clients kubernetes many object object_both_ways replicas collect_object object_faults object_large)
+    tls tls_clients auth auth_clients kubernetes many object object_both_ways replicas collect_object object_faults object_large
+    after_2038)
 ((${#})) || [[ -z ${CI_EXTRA:-} ]] || scripts+=(emulators signatures)
 [[ -n ${CI_EXTRA:-} ]] || export MANY_TAGS=${MANY_TAGS:-2000} MANY_REPOSITORIES=${MANY_REPOSITORIES:-500}
 LANES=${LANES:-1}

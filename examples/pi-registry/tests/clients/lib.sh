@@ -85,7 +85,7 @@ die() {
 # Debian's names of what a command comes from, where they differ from the command.
 declare -A DEBIAN_PACKAGE=([docker]=docker.io [dockerd]=docker.io [ctr]=containerd [ss]=iproute2 [mount]=mount [tar]=tar [update-ca-certificates]=ca-certificates
     [ip]=iproute2 [nginx]=nginx-light [htpasswd]=apache2-utils [unshare]=util-linux [nsenter]=util-linux [setpriv]=util-linux [systemd-nspawn]=systemd-container
-    [etcd]=etcd-server [busybox]=busybox-static)
+    [etcd]=etcd-server [busybox]=busybox-static [qemu-arm]=qemu-user [qemu-aarch64]=qemu-user)
 
 # need COMMAND...: installs what is missing; a tool that cannot be had ends the run, it never counts as passed.
 need() {
