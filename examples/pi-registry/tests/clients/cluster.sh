@@ -43,7 +43,7 @@ kubernetes_tools() {
 
 # service NAME COMMAND...: runs on the machine until the end.
 service() {
-    on_machine "${@:2}" >"$WORK/$1.log" 2>&1 &
+    "${ENGINE_PREFIX[@]}" "${@:2}" >"$WORK/$1.log" 2>&1 &
     STARTED_PIDS+=($!)
 }
 kubectl_() { timeout 300 nsenter -t "$MACHINE" -n -m "$KUBERNETES/kubectl" --kubeconfig "$WORK/kubeconfig" "$@"; }
