@@ -1,195 +1,281 @@
-//! The buffers that a stream reads into, again and again: it saves the
+//! The buffers that streams read into, again and again: it saves the
 //! allocations and, more so, filling each new buffer with zeros.
 //!
-//! | buffer | of a stream | why |
+//! | buffer | for | lent at once |
 //! |---|---|---|
-//! | [`CHUNK`] | [`REMEMBERED`], or more while readers keep them | a stalled pull holds a few |
-//! | [`LARGE`] | one, after [`LONG`] bytes, and for as many streams at once as there are places | a tenth to a fifth less CPU time for each byte |
+//! | [`CHUNK`] | the first [`LONG`] bytes of a stream, and whoever gets no large one | as many as readers hold |
+//! | [`LARGE`] | the bytes after them, for a tenth to a fifth less CPU time each | [`LARGE_LENT`] |
 //!
-//! A stream that finds its large buffer in use or all places taken goes on with
-//! small ones: stalled pulls together never hold more than the large buffers of
-//! all places beside their small ones.
+//! All streams share them, so that a stream holds none that has no bytes for
+//! its reader, and stalled pulls together never hold more than the large ones
+//! beside their small ones. They live as long as one of the streams: a registry
+//! at rest keeps none.
 
-use std::collections::VecDeque;
-use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use bytes::{Bytes, BytesMut};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use bytes::Bytes;
 
 /// How many bytes are read at a time into a small buffer.
 pub(super) const CHUNK: usize = 64 * 1024;
 
-/// How many bytes are read at a time into a large buffer.
+/// How many bytes are read at a time into a large buffer. With half of it a pull
+/// takes a twentieth more CPU time.
 pub(super) const LARGE: usize = 8 * CHUNK;
 
 /// After how many bytes a pull counts as long; most blobs are shorter.
 const LONG: usize = 4 * CHUNK;
 
-/// How many small buffers to remember for reuse; an HTTP server queues about
-/// three chunks.
-const REMEMBERED: usize = 4;
+/// 16 MiB together.
+const LARGE_LENT: usize = 32;
 
-/// The buffers of one stream.
-pub(super) struct Buffers {
-    small: VecDeque<Bytes>,
-    large: Option<Large>,
-    large_places: Arc<Semaphore>,
-    /// How many bytes were lent, until they are [`LONG`].
+/// How many small ones wait for their next use while streams go on. Of large
+/// ones all do: to be given such memory anew costs more than what is read into it.
+const SMALL_KEPT: usize = 16;
+
+/// Where each stream finds the buffers of all.
+#[derive(Debug, Default)]
+pub(super) struct Shared(Mutex<Weak<Shelves>>);
+
+impl Shared {
+    pub(super) fn buffers(&self) -> Buffers {
+        let mut shared = locked(&self.0);
+        let shelves = shared.upgrade().unwrap_or_else(|| {
+            let shelves = Arc::new(Shelves {
+                small: Shelf::new(CHUNK, usize::MAX, SMALL_KEPT),
+                large: Shelf::new(LARGE, LARGE_LENT, LARGE_LENT),
+            });
+            *shared = Arc::downgrade(&shelves);
+            shelves
+        });
+        Buffers { shelves, lent: 0 }
+    }
+}
+
+#[derive(Debug)]
+struct Shelves {
+    small: Arc<Shelf>,
+    large: Arc<Shelf>,
+}
+
+/// The buffers of one size.
+#[derive(Debug)]
+struct Shelf {
+    size: usize,
+    /// How many are lent at most.
+    most: usize,
+    /// How many wait for their next use at most.
+    keeps: usize,
+    stock: Mutex<Stock>,
+}
+
+#[derive(Debug, Default)]
+struct Stock {
+    kept: Vec<Vec<u8>>,
     lent: usize,
 }
 
-/// A place for a large buffer.
-struct Large {
-    /// Empty before the first use, and while it is read into.
-    buffer: Bytes,
-    _place: OwnedSemaphorePermit,
+impl Shelf {
+    fn new(size: usize, most: usize, keeps: usize) -> Arc<Self> {
+        Arc::new(Self {
+            size,
+            most,
+            keeps,
+            stock: Mutex::default(),
+        })
+    }
+
+    fn take(self: &Arc<Self>) -> Option<Buffer> {
+        let mut stock = locked(&self.stock);
+        if stock.lent == self.most {
+            return None;
+        }
+        stock.lent += 1;
+        let kept = stock.kept.pop();
+        drop(stock);
+        Some(Buffer {
+            bytes: kept.unwrap_or_else(|| vec![0; self.size]),
+            len: self.size,
+            shelf: Some(Arc::clone(self)),
+        })
+    }
+}
+
+/// A buffer on its way. It goes back where it is from when it is dropped, or
+/// the last of the [`Bytes`] that were made of it.
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+    /// How many of the bytes there are for others.
+    len: usize,
+    shelf: Option<Arc<Shelf>>,
+}
+
+impl Buffer {
+    /// The same, of at most `len` bytes.
+    pub(super) fn of(mut self, len: usize) -> Self {
+        self.len = self.len.min(len);
+        self
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl AsMut<[u8]> for Buffer {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.len]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(shelf) = &self.shelf {
+            let mut stock = locked(&shelf.stock);
+            stock.lent -= 1;
+            if stock.kept.len() < shelf.keeps {
+                stock.kept.push(std::mem::take(&mut self.bytes));
+            }
+        }
+    }
+}
+
+/// The buffers of one stream.
+pub(super) struct Buffers {
+    shelves: Arc<Shelves>,
+    /// How many bytes were lent.
+    lent: usize,
 }
 
 impl Buffers {
-    pub(super) const fn new(large_places: Arc<Semaphore>) -> Self {
-        Self {
-            small: VecDeque::new(),
-            large: None,
-            large_places,
-            lent: 0,
+    /// A buffer for some of the next `left` bytes, and for no more.
+    pub(super) fn next(&self, left: usize) -> Buffer {
+        match self.lent >= LONG {
+            true => self.next_large(left),
+            false => self.next_small(left),
         }
     }
 
-    /// How many bytes to read next where so many are left.
-    pub(super) fn next_len(&mut self, left: usize) -> usize {
-        if self.large.is_none() && self.lent >= LONG && left >= LARGE {
-            let place = Arc::clone(&self.large_places).try_acquire_owned();
-            self.large = place.ok().map(|place| Large {
-                buffer: Bytes::new(),
-                _place: place,
-            });
+    /// As `next`, a large one also at the beginning of the stream.
+    pub(super) fn next_large(&self, left: usize) -> Buffer {
+        let large = (left > CHUNK).then(|| self.shelves.large.take());
+        match large.flatten() {
+            Some(large) => large.of(left),
+            None => self.next_small(left),
         }
-        let large_is_free = self
-            .large
-            .as_ref()
-            .is_some_and(|large| large.buffer.is_empty() || large.buffer.is_unique());
-        left.min(if large_is_free { LARGE } else { CHUNK })
     }
 
-    /// A buffer of at least `len` bytes.
-    pub(super) fn get(&mut self, len: usize) -> BytesMut {
-        if len > CHUNK
-            && let Some(large) = &mut self.large
-        {
-            let buffer = mem::take(&mut large.buffer).try_into_mut();
-            return match buffer {
-                Ok(buffer) if buffer.len() == LARGE => buffer,
-                _ => BytesMut::zeroed(LARGE),
-            };
+    fn next_small(&self, left: usize) -> Buffer {
+        // Most blobs are smaller than what is worth keeping.
+        let small = (left >= CHUNK || self.lent > 0).then(|| self.shelves.small.take());
+        match small.flatten() {
+            Some(small) => small.of(left),
+            None => Buffer {
+                bytes: vec![0; left.min(CHUNK)],
+                len: left.min(CHUNK),
+                shelf: None,
+            },
         }
-        let oldest_is_free = self.small.front().is_some_and(Bytes::is_unique);
-        if oldest_is_free || self.small.len() >= REMEMBERED {
-            let oldest = self.small.pop_front().map(Bytes::try_into_mut);
-            if let Some(Ok(buffer)) = oldest
-                && buffer.len() >= len
-            {
-                return buffer;
-            }
-        }
-        BytesMut::zeroed(len)
     }
 
-    /// The first `len` bytes of a buffer; it comes back when they are dropped.
-    pub(super) fn lend(&mut self, buffer: BytesMut, len: usize) -> Bytes {
-        self.lent = self.lent.saturating_add(len);
-        let buffer = buffer.freeze();
-        let lent = buffer.slice(..len);
-        match &mut self.large {
-            Some(large) if buffer.len() == LARGE => large.buffer = buffer,
-            _ if len == 0 => self.small.push_front(buffer),
-            _ => self.small.push_back(buffer),
-        }
-        lent
+    pub(super) fn lend(&mut self, buffer: Buffer) -> Bytes {
+        self.lent = self.lent.saturating_add(buffer.len);
+        Bytes::from_owner(buffer)
     }
+}
+
+/// What is changed under these locks is whole at any time.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn buffers(large_places: &Arc<Semaphore>) -> Buffers {
-        Buffers::new(Arc::clone(large_places))
-    }
-
     /// What a stream lends that has much left to read.
     fn next(buffers: &mut Buffers) -> Bytes {
-        let len = buffers.next_len(usize::MAX);
-        let buffer = buffers.get(len);
-        buffers.lend(buffer, len)
+        let buffer = buffers.next(usize::MAX);
+        buffers.lend(buffer)
+    }
+
+    /// A stream that has lent so much that it counts as long.
+    fn long(shared: &Shared) -> Buffers {
+        let mut buffers = shared.buffers();
+        while buffers.lent < LONG {
+            assert_eq!(next(&mut buffers).len(), CHUNK);
+        }
+        buffers
     }
 
     #[test]
-    fn buffers_come_back_when_their_readers_are_done() {
-        let mut buffers = buffers(&Arc::new(Semaphore::new(0)));
-        // A reader that keeps some chunks, as a server's queue does.
-        let kept: Vec<Bytes> = (0..3).map(|_| next(&mut buffers)).collect();
-        let first = kept[0].as_ptr();
-        drop(kept);
-        let again = next(&mut buffers);
-        assert_eq!(again.as_ptr(), first);
-        // Shorter chunks fit into it too.
-        drop(again);
-        let buffer = buffers.get(10);
-        assert!(buffer.len() > 10);
-        assert_eq!(buffers.lend(buffer, 10).len(), 10);
-        // One that keeps everything never sees its bytes change.
-        let kept: Vec<Bytes> = (0..20).map(|_| next(&mut buffers)).collect();
-        let mut places: Vec<*const u8> = kept.iter().map(|chunk| chunk.as_ptr()).collect();
+    fn a_buffer_goes_to_the_next_stream_that_reads() {
+        let shared = Shared::default();
+        let [mut first, mut second] = [shared.buffers(), shared.buffers()];
+        let held = next(&mut first);
+        let other = next(&mut second);
+        assert_ne!(held.as_ptr(), other.as_ptr(), "both are in use");
+        let place = held.as_ptr();
+        let end = held.slice(1..);
+        drop(held);
+        assert_ne!(next(&mut second).as_ptr(), place, "its end is in use");
+        drop(end);
+        assert_eq!(next(&mut second).as_ptr(), place);
+        // Shorter ones fit into it too.
+        let short = second.next(10);
+        assert_eq!(short.as_ref().len(), 10);
+        let short = second.lend(short);
+        assert_eq!((short.len(), short.as_ptr()), (10, place));
+    }
+
+    #[test]
+    fn nobody_sees_bytes_change() {
+        let shared = Shared::default();
+        let mut streams = [shared.buffers(), long(&shared)];
+        let held: Vec<Bytes> = (0..20).map(|turn| next(&mut streams[turn % 2])).collect();
+        let mut places: Vec<*const u8> = held.iter().map(|bytes| bytes.as_ptr()).collect();
         places.sort_unstable();
         places.dedup();
-        assert_eq!(places.len(), kept.len());
-        assert!(kept.iter().all(|chunk| chunk.len() == CHUNK));
-        assert!(buffers.small.len() <= REMEMBERED);
+        assert_eq!(places.len(), held.len());
     }
 
     #[test]
-    fn a_long_pull_has_one_large_buffer() {
-        let places = Arc::new(Semaphore::new(1));
-        let mut long = buffers(&places);
-        for _ in 0..LONG / CHUNK {
-            assert_eq!(next(&mut long).len(), CHUNK);
-        }
-        // It takes no place for less than would fill it.
-        assert_eq!(long.next_len(LARGE - 1), CHUNK);
-        assert_eq!(places.available_permits(), 1);
-        let large = next(&mut long);
-        assert_eq!((large.len(), places.available_permits()), (LARGE, 0));
-        let place = large.as_ptr();
-        // A client that takes nothing holds small ones beside it.
-        let small = [next(&mut long), next(&mut long)];
-        assert!(small.iter().all(|chunk| chunk.len() == CHUNK));
-        drop(large);
-        let large = next(&mut long);
-        assert_eq!((large.len(), large.as_ptr()), (LARGE, place));
-        drop(large);
-        // The last bytes fit into it too.
-        assert_eq!(long.next_len(CHUNK + 1), CHUNK + 1);
-        let buffer = long.get(CHUNK + 1);
-        assert_eq!(buffer.as_ptr(), place);
-        // Nothing could be read into it.
-        assert!(long.lend(buffer, 0).is_empty());
-        assert_eq!(next(&mut long).as_ptr(), place);
-        drop(long);
-        assert_eq!(places.available_permits(), 1);
-    }
-
-    #[test]
-    fn who_finds_no_place_goes_on_with_small_buffers_until_there_is_one() {
-        let places = Arc::new(Semaphore::new(1));
-        let [mut first, mut second] = [buffers(&places), buffers(&places)];
-        for _ in 0..LONG / CHUNK {
-            next(&mut first);
-            next(&mut second);
-        }
-        assert_eq!(next(&mut first).len(), LARGE);
+    fn a_long_stream_reads_into_large_buffers_until_all_are_lent() {
+        let shared = Shared::default();
+        let [mut first, mut second] = [long(&shared), long(&shared)];
+        let mut held: Vec<Bytes> = (0..LARGE_LENT).map(|_| next(&mut first)).collect();
+        assert!(held.iter().all(|bytes| bytes.len() == LARGE));
         assert_eq!(next(&mut second).len(), CHUNK);
-        drop(first);
+        assert_eq!(second.next_large(LARGE).as_ref().len(), CHUNK);
+        held.pop();
         assert_eq!(next(&mut second).len(), LARGE);
+        // Never more than there is to read, and none for what fits into a small one.
+        assert_eq!(second.next(CHUNK + 1).as_ref().len(), CHUNK + 1);
+        let small = second.next(CHUNK);
+        assert_eq!(small.bytes.len(), CHUNK);
+    }
+
+    #[test]
+    fn no_more_are_kept_than_are_soon_read_into() {
+        let shared = Shared::default();
+        let mut buffers = long(&shared);
+        let held: Vec<Bytes> = (0..20).map(|_| next(&mut buffers)).collect();
+        drop(held);
+        let kept = |shelf: &Shelf| locked(&shelf.stock).kept.len();
+        assert_eq!(kept(&buffers.shelves.large), 20);
+        let held: Vec<Bytes> = (0..20)
+            .map(|_| buffers.lend(buffers.next_small(CHUNK)))
+            .collect();
+        drop(held);
+        assert_eq!(kept(&buffers.shelves.small), SMALL_KEPT);
+        // A blob that is smaller than any of them takes none.
+        let small = shared.buffers().next(100);
+        assert!(small.shelf.is_none());
+        // With the last stream they go.
+        let shelves = Arc::downgrade(&buffers.shelves);
+        drop(buffers);
+        assert!(shelves.upgrade().is_none());
+        assert_eq!(next(&mut shared.buffers()).len(), CHUNK);
     }
 }

@@ -28,14 +28,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_core::Stream;
 use registry_spec::storage::StorageError;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use super::buffers::{Buffers, CHUNK};
+use super::buffers::{Buffer, Buffers, CHUNK};
 use super::error::{At, FileError};
 use super::places::{Places, turn};
 
@@ -69,7 +69,7 @@ pub(super) struct Content {
     /// The places on blocking threads.
     reads: Arc<Semaphore>,
     /// The one read that goes on elsewhere.
-    waiting: Option<JoinSet<io::Result<(BytesMut, usize)>>>,
+    waiting: Option<JoinSet<io::Result<Buffer>>>,
 }
 
 impl Content {
@@ -81,35 +81,32 @@ impl Content {
             rest: range,
             way: Way::Cached,
             ready: Bytes::new(),
-            buffers: Buffers::new(Arc::clone(&places.large_buffers)),
+            buffers: places.buffers.buffers(),
             runtime: Handle::current(),
             reads: Arc::clone(&places.reads),
             waiting: None,
         }
     }
 
-    fn next_len(&mut self) -> usize {
+    fn next_buffer(&self) -> Option<Buffer> {
         let rest = self.rest.end.saturating_sub(self.rest.start);
         let rest = usize::try_from(rest).unwrap_or(usize::MAX);
-        match self.way {
-            Way::Cached | Way::Memory => self.buffers.next_len(rest),
-            Way::Waiting => rest.min(AHEAD),
-        }
+        (rest > 0).then(|| match self.way {
+            Way::Cached | Way::Memory => self.buffers.next(rest),
+            Way::Waiting => self.buffers.next_large(rest.min(AHEAD)),
+        })
     }
 
     /// The next bytes, if they can be had without waiting.
-    fn read_now(&mut self, len: usize) -> Option<Bytes> {
-        if self.way == Way::Waiting {
-            return None;
-        }
-        let mut buffer = self.buffers.get(len);
-        let bytes = &mut buffer[..len];
+    fn read_now(&mut self, mut buffer: Buffer) -> Result<Bytes, Buffer> {
+        let bytes = buffer.as_mut();
         let read = match self.way {
             Way::Cached => read_without_waiting(&self.file, bytes, self.rest.start),
-            _ => self.file.read_at(bytes, self.rest.start),
+            Way::Memory => self.file.read_at(bytes, self.rest.start),
+            Way::Waiting => return Err(buffer),
         };
         match read {
-            Ok(read @ 1..) => return Some(self.buffers.lend(buffer, read)),
+            Ok(read @ 1..) => return Ok(self.buffers.lend(buffer.of(read))),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 self.way = match is_in_memory(&self.file) {
                     true => Way::Memory,
@@ -118,19 +115,17 @@ impl Content {
             }
             Ok(0) | Err(_) => {}
         }
-        self.buffers.lend(buffer, 0);
-        None
+        Err(buffer)
     }
 
     /// Nobody needs to poll for it to go on: who takes no bytes must not keep
     /// a place from others. It waits no longer for one when it is dropped.
-    fn read_waiting(&mut self, len: usize) -> JoinSet<io::Result<(BytesMut, usize)>> {
+    fn read_waiting(&mut self, mut buffer: Buffer) -> JoinSet<io::Result<Buffer>> {
         let (file, offset) = (Arc::clone(&self.file), self.rest.start);
-        let mut buffer = self.buffers.get(len);
         let read = move |permit| {
             let _permit: OwnedSemaphorePermit = permit;
-            file.read_exact_at(&mut buffer[..len], offset)?;
-            Ok((buffer, len))
+            file.read_exact_at(buffer.as_mut(), offset)?;
+            Ok(buffer)
         };
         let mut task = JoinSet::new();
         match Arc::clone(&self.reads).try_acquire_owned() {
@@ -182,7 +177,7 @@ impl Stream for Content {
                 this.waiting = None;
                 return Poll::Ready(match read {
                     Ok(read) => {
-                        let read = read.map(|(buffer, len)| this.buffers.lend(buffer, len));
+                        let read = read.map(|buffer| this.buffers.lend(buffer));
                         this.pass_on(read)
                     }
                     Err(source) => {
@@ -191,18 +186,15 @@ impl Stream for Content {
                     }
                 });
             }
-            let len = this.next_len();
-            if len == 0 {
+            let Some(buffer) = this.next_buffer() else {
                 return Poll::Ready(None);
-            }
+            };
             let way = this.way;
-            if let Some(read) = this.read_now(len) {
-                return Poll::Ready(this.pass_on(Ok(read)));
+            match this.read_now(buffer) {
+                Ok(read) => return Poll::Ready(this.pass_on(Ok(read))),
+                Err(_) if this.way != way => {}
+                Err(buffer) => this.waiting = Some(this.read_waiting(buffer)),
             }
-            if this.way != way {
-                continue;
-            }
-            this.waiting = Some(this.read_waiting(len));
         }
     }
 }
@@ -259,7 +251,8 @@ mod tests {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(b"hello").expect("written");
         let mut content = content(file, 5..10);
-        assert!(content.read_now(5).is_none());
+        let buffer = content.next_buffer().expect("five bytes");
+        assert!(content.read_now(buffer).is_err());
         let error = content.next().await.expect("an item").expect_err("short");
         let io = error
             .source()

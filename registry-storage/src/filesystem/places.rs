@@ -18,9 +18,9 @@ use std::sync::Arc;
 use registry_spec::types::RepositoryName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::buffers::Shared;
+
 const READS: usize = 128;
-/// Not threads but memory: 16 MiB of buffers together.
-const LARGE_BUFFERS: usize = 32;
 const APPENDS: usize = 128;
 const FINISHES: usize = 64;
 const CHANGES: usize = 64;
@@ -28,7 +28,8 @@ const CHANGES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Places {
     pub(super) reads: Arc<Semaphore>,
-    pub(super) large_buffers: Arc<Semaphore>,
+    /// Not threads but memory.
+    pub(super) buffers: Shared,
     pub(super) appends: Arc<Semaphore>,
     pub(super) finishes: Arc<Semaphore>,
     pub(super) refreshes: Arc<Semaphore>,
@@ -40,7 +41,7 @@ impl Places {
         let places = |count| Arc::new(Semaphore::new(count));
         Self {
             reads: places(READS),
-            large_buffers: places(LARGE_BUFFERS),
+            buffers: Shared::default(),
             appends: places(APPENDS),
             finishes: places(FINISHES),
             refreshes: places(1),
