@@ -391,7 +391,15 @@ async fn before_the_first_push_there_is_nothing_to_do_where_that_is_told() {
     let refused = storage.collect(options.clone(), |_| {}).await;
     refused.expect_err("the wrong place, perhaps");
     options.may_be_absent = true;
-    let report = storage.collect(options, |_| {}).await.expect("collected");
+    let report = storage.collect(options.clone(), |_| {}).await;
+    let report = report.expect("collected");
     assert_eq!(report.blobs_removed.count, 0);
     assert_eq!(report.problem_count, 0);
+    // A volume that is away, or something else in the place.
+    let away = FileSystem::new(dir.path().join("away"));
+    let refused = away.collect(options.clone(), |_| {}).await;
+    refused.expect_err("no root directory");
+    std::fs::write(dir.path().join("docker"), "").expect("written");
+    let refused = storage.collect(options, |_| {}).await;
+    refused.expect_err("a file");
 }

@@ -8,10 +8,10 @@
 //!
 //! All streams share them, so that a stream holds none that has no bytes for
 //! its reader, and stalled pulls together never hold more than the large ones
-//! beside their small ones. They live as long as one of the streams: a registry
-//! at rest keeps none.
+//! beside their small ones. None is kept when there is no stream: a registry at
+//! rest has only what its readers still hold.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -33,21 +33,27 @@ const LARGE_LENT: usize = 32;
 const SMALL_KEPT: usize = 16;
 
 /// Where each stream finds the buffers of all.
-#[derive(Debug, Default)]
-pub(super) struct Shared(Mutex<Weak<Shelves>>);
+#[derive(Debug)]
+pub(super) struct Shared(Arc<Shelves>);
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self(Arc::new(Shelves {
+            small: Shelf::new(CHUNK, usize::MAX, SMALL_KEPT),
+            large: Shelf::new(LARGE, LARGE_LENT, LARGE_LENT),
+        }))
+    }
+}
 
 impl Shared {
     pub(super) fn buffers(&self) -> Buffers {
-        let mut shared = locked(&self.0);
-        let shelves = shared.upgrade().unwrap_or_else(|| {
-            let shelves = Arc::new(Shelves {
-                small: Shelf::new(CHUNK, usize::MAX, SMALL_KEPT),
-                large: Shelf::new(LARGE, LARGE_LENT, LARGE_LENT),
-            });
-            *shared = Arc::downgrade(&shelves);
-            shelves
-        });
-        Buffers { shelves, lent: 0 }
+        for shelf in self.0.all() {
+            locked(&shelf.stock).streams += 1;
+        }
+        Buffers {
+            shelves: Arc::clone(&self.0),
+            lent: 0,
+        }
     }
 }
 
@@ -55,6 +61,12 @@ impl Shared {
 struct Shelves {
     small: Arc<Shelf>,
     large: Arc<Shelf>,
+}
+
+impl Shelves {
+    fn all(&self) -> [&Arc<Shelf>; 2] {
+        [&self.small, &self.large]
+    }
 }
 
 /// The buffers of one size.
@@ -72,6 +84,8 @@ struct Shelf {
 struct Stock {
     kept: Vec<Vec<u8>>,
     lent: usize,
+    /// How many streams there are that may want one.
+    streams: usize,
 }
 
 impl Shelf {
@@ -134,7 +148,7 @@ impl Drop for Buffer {
         if let Some(shelf) = &self.shelf {
             let mut stock = locked(&shelf.stock);
             stock.lent -= 1;
-            if stock.kept.len() < shelf.keeps {
+            if stock.streams > 0 && stock.kept.len() < shelf.keeps {
                 stock.kept.push(std::mem::take(&mut self.bytes));
             }
         }
@@ -149,39 +163,63 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// A buffer for some of the next `left` bytes, and for no more.
-    pub(super) fn next(&self, left: usize) -> Buffer {
-        match self.lent >= LONG {
-            true => self.next_large(left),
-            false => self.next_small(left),
-        }
+    /// For some of the next `left` bytes, and for no more.
+    pub(super) fn next(&self, left: usize) -> Wish {
+        self.wish(left, self.lent >= LONG)
     }
 
     /// As `next`, a large one also at the beginning of the stream.
-    pub(super) fn next_large(&self, left: usize) -> Buffer {
-        let large = (left > CHUNK).then(|| self.shelves.large.take());
-        match large.flatten() {
-            Some(large) => large.of(left),
-            None => self.next_small(left),
-        }
+    pub(super) fn next_large(&self, left: usize) -> Wish {
+        self.wish(left, true)
     }
 
-    fn next_small(&self, left: usize) -> Buffer {
-        // Most blobs are smaller than what is worth keeping.
-        let small = (left >= CHUNK || self.lent > 0).then(|| self.shelves.small.take());
-        match small.flatten() {
-            Some(small) => small.of(left),
-            None => Buffer {
-                bytes: vec![0; left.min(CHUNK)],
-                len: left.min(CHUNK),
-                shelf: None,
-            },
+    fn wish(&self, left: usize, large: bool) -> Wish {
+        Wish {
+            left,
+            large: (large && left > CHUNK).then(|| Arc::clone(&self.shelves.large)),
+            // Most blobs are smaller than what is worth keeping.
+            small: (left >= CHUNK || self.lent > 0).then(|| Arc::clone(&self.shelves.small)),
         }
     }
 
     pub(super) fn lend(&mut self, buffer: Buffer) -> Bytes {
         self.lent = self.lent.saturating_add(buffer.len);
         Bytes::from_owner(buffer)
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        for shelf in self.shelves.all() {
+            let mut stock = locked(&shelf.stock);
+            stock.streams -= 1;
+            if stock.streams == 0 {
+                stock.kept = Vec::new();
+            }
+        }
+    }
+}
+
+/// What a stream wants to read into next: no buffer yet, since it may have to
+/// wait for its turn.
+pub(super) struct Wish {
+    left: usize,
+    large: Option<Arc<Shelf>>,
+    small: Option<Arc<Shelf>>,
+}
+
+impl Wish {
+    /// A large buffer if one is wanted and not all are lent.
+    pub(super) fn take(&self) -> Buffer {
+        let mut shelves = self.large.iter().chain(&self.small);
+        match shelves.find_map(Shelf::take) {
+            Some(buffer) => buffer.of(self.left),
+            None => Buffer {
+                bytes: vec![0; self.left.min(CHUNK)],
+                len: self.left.min(CHUNK),
+                shelf: None,
+            },
+        }
     }
 }
 
@@ -196,7 +234,7 @@ mod tests {
 
     /// What a stream lends that has much left to read.
     fn next(buffers: &mut Buffers) -> Bytes {
-        let buffer = buffers.next(usize::MAX);
+        let buffer = buffers.next(usize::MAX).take();
         buffers.lend(buffer)
     }
 
@@ -223,7 +261,7 @@ mod tests {
         drop(end);
         assert_eq!(next(&mut second).as_ptr(), place);
         // Shorter ones fit into it too.
-        let short = second.next(10);
+        let short = second.next(10).take();
         assert_eq!(short.as_ref().len(), 10);
         let short = second.lend(short);
         assert_eq!((short.len(), short.as_ptr()), (10, place));
@@ -247,13 +285,17 @@ mod tests {
         let mut held: Vec<Bytes> = (0..LARGE_LENT).map(|_| next(&mut first)).collect();
         assert!(held.iter().all(|bytes| bytes.len() == LARGE));
         assert_eq!(next(&mut second).len(), CHUNK);
-        assert_eq!(second.next_large(LARGE).as_ref().len(), CHUNK);
+        assert_eq!(second.next_large(LARGE).take().as_ref().len(), CHUNK);
         held.pop();
         assert_eq!(next(&mut second).len(), LARGE);
         // Never more than there is to read, and none for what fits into a small one.
-        assert_eq!(second.next(CHUNK + 1).as_ref().len(), CHUNK + 1);
-        let small = second.next(CHUNK);
+        assert_eq!(second.next(CHUNK + 1).take().as_ref().len(), CHUNK + 1);
+        let small = second.next(CHUNK).take();
         assert_eq!(small.bytes.len(), CHUNK);
+    }
+
+    fn kept(shelf: &Shelf) -> usize {
+        locked(&shelf.stock).kept.len()
     }
 
     #[test]
@@ -262,20 +304,29 @@ mod tests {
         let mut buffers = long(&shared);
         let held: Vec<Bytes> = (0..20).map(|_| next(&mut buffers)).collect();
         drop(held);
-        let kept = |shelf: &Shelf| locked(&shelf.stock).kept.len();
-        assert_eq!(kept(&buffers.shelves.large), 20);
-        let held: Vec<Bytes> = (0..20)
-            .map(|_| buffers.lend(buffers.next_small(CHUNK)))
-            .collect();
+        assert_eq!(kept(&shared.0.large), 20);
+        let held: Vec<Buffer> = (0..20).map(|_| buffers.next(CHUNK).take()).collect();
         drop(held);
-        assert_eq!(kept(&buffers.shelves.small), SMALL_KEPT);
+        assert_eq!(kept(&shared.0.small), SMALL_KEPT);
         // A blob that is smaller than any of them takes none.
-        let small = shared.buffers().next(100);
+        let small = shared.buffers().next(100).take();
         assert!(small.shelf.is_none());
-        // With the last stream they go.
-        let shelves = Arc::downgrade(&buffers.shelves);
+    }
+
+    #[test]
+    fn none_is_kept_without_a_stream_and_those_of_earlier_streams_count() {
+        let shared = Shared::default();
+        let mut buffers = long(&shared);
+        let mut held: Vec<Bytes> = (0..LARGE_LENT).map(|_| next(&mut buffers)).collect();
+        held.pop();
+        assert_eq!(kept(&shared.0.large), 1);
         drop(buffers);
-        assert!(shelves.upgrade().is_none());
-        assert_eq!(next(&mut shared.buffers()).len(), CHUNK);
+        assert_eq!(shared.0.all().map(|shelf| kept(shelf)), [0, 0]);
+        let mut buffers = long(&shared);
+        let last = next(&mut buffers);
+        assert_eq!((last.len(), next(&mut buffers).len()), (LARGE, CHUNK));
+        drop(buffers);
+        drop((held, last));
+        assert_eq!(shared.0.all().map(|shelf| kept(shelf)), [0, 0]);
     }
 }

@@ -10,7 +10,7 @@
 //! | all or some of the chunk | it is passed on |
 //! | nothing, it would wait, or any error | the chunk is read on a blocking thread |
 //! | not supported, and the file is in memory (tmpfs) | every chunk is read at once, without the flag |
-//! | not supported elsewhere (overlayfs, NFS, FUSE) | [`AHEAD`] at a time is read on a blocking thread |
+//! | not supported elsewhere (overlayfs, NFS, FUSE) | [`AHEAD`] at a time is read on a blocking thread; a chunk, while all large buffers are lent |
 //!
 //! Each stream finds that out for itself, by two calls: a tree may reach over
 //! several file systems, and to ask which one this is would cost as much.
@@ -35,7 +35,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use super::buffers::{Buffer, Buffers, CHUNK};
+use super::buffers::{Buffer, Buffers, CHUNK, Wish};
 use super::error::{At, FileError};
 use super::places::{Places, turn};
 
@@ -88,7 +88,8 @@ impl Content {
         }
     }
 
-    fn next_buffer(&self) -> Option<Buffer> {
+    /// None at the end.
+    fn next_wish(&self) -> Option<Wish> {
         let rest = self.rest.end.saturating_sub(self.rest.start);
         let rest = usize::try_from(rest).unwrap_or(usize::MAX);
         (rest > 0).then(|| match self.way {
@@ -98,15 +99,15 @@ impl Content {
     }
 
     /// The next bytes, if they can be had without waiting.
-    fn read_now(&mut self, mut buffer: Buffer) -> Result<Bytes, Buffer> {
-        let bytes = buffer.as_mut();
-        let read = match self.way {
-            Way::Cached => read_without_waiting(&self.file, bytes, self.rest.start),
-            Way::Memory => self.file.read_at(bytes, self.rest.start),
-            Way::Waiting => return Err(buffer),
+    fn read_now(&mut self, wish: &Wish) -> Option<Bytes> {
+        let read: fn(&File, &mut [u8], u64) -> io::Result<usize> = match self.way {
+            Way::Cached => read_without_waiting,
+            Way::Memory => File::read_at,
+            Way::Waiting => return None,
         };
-        match read {
-            Ok(read @ 1..) => return Ok(self.buffers.lend(buffer.of(read))),
+        let mut buffer = wish.take();
+        match read(&self.file, buffer.as_mut(), self.rest.start) {
+            Ok(read @ 1..) => return Some(self.buffers.lend(buffer.of(read))),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 self.way = match is_in_memory(&self.file) {
                     true => Way::Memory,
@@ -115,15 +116,17 @@ impl Content {
             }
             Ok(0) | Err(_) => {}
         }
-        Err(buffer)
+        None
     }
 
     /// Nobody needs to poll for it to go on: who takes no bytes must not keep
-    /// a place from others. It waits no longer for one when it is dropped.
-    fn read_waiting(&mut self, mut buffer: Buffer) -> JoinSet<io::Result<Buffer>> {
+    /// a place from others. It waits no longer for one when it is dropped, and
+    /// holds no buffer before it has one.
+    fn read_waiting(&self, wish: Wish) -> JoinSet<io::Result<Buffer>> {
         let (file, offset) = (Arc::clone(&self.file), self.rest.start);
         let read = move |permit| {
             let _permit: OwnedSemaphorePermit = permit;
+            let mut buffer = wish.take();
             file.read_exact_at(buffer.as_mut(), offset)?;
             Ok(buffer)
         };
@@ -186,14 +189,14 @@ impl Stream for Content {
                     }
                 });
             }
-            let Some(buffer) = this.next_buffer() else {
+            let Some(wish) = this.next_wish() else {
                 return Poll::Ready(None);
             };
             let way = this.way;
-            match this.read_now(buffer) {
-                Ok(read) => return Poll::Ready(this.pass_on(Ok(read))),
-                Err(_) if this.way != way => {}
-                Err(buffer) => this.waiting = Some(this.read_waiting(buffer)),
+            match this.read_now(&wish) {
+                Some(read) => return Poll::Ready(this.pass_on(Ok(read))),
+                None if this.way != way => {}
+                None => this.waiting = Some(this.read_waiting(wish)),
             }
         }
     }
@@ -251,8 +254,8 @@ mod tests {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(b"hello").expect("written");
         let mut content = content(file, 5..10);
-        let buffer = content.next_buffer().expect("five bytes");
-        assert!(content.read_now(buffer).is_err());
+        let wish = content.next_wish().expect("five bytes");
+        assert!(content.read_now(&wish).is_none());
         let error = content.next().await.expect("an item").expect_err("short");
         let io = error
             .source()

@@ -19,6 +19,7 @@ mod steps;
 mod tests;
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,10 +32,11 @@ use tokio::sync::oneshot;
 
 use super::entries::entries;
 use super::error::{At, FileError};
+use super::layout::{self, Layout};
 use super::nice::be_nice;
 use super::shelf::done;
 use super::tree::Tree;
-use super::{FileSystem, disk, layout};
+use super::{FileSystem, disk};
 use crate::collect::{CollectOptions, Event, Report, Repositories, Run};
 
 impl FileSystem {
@@ -108,7 +110,7 @@ impl Tree {
         listener: &mut (dyn FnMut(Event<'_>) + Send),
         stop: &AtomicBool,
     ) -> Result<Report, StorageError> {
-        if options.may_be_absent && !is_directory(self.layout.tree()) {
+        if options.may_be_absent && nothing_was_pushed(&self.layout)? {
             return Ok(Report::default());
         }
         let collection = Collection::begin(self, options.grace)?;
@@ -159,6 +161,14 @@ impl<'a> Collection<'a> {
         let modified = metadata.modified().ok();
         let age = modified.and_then(|modified| self.now.duration_since(modified).ok());
         age.is_some_and(|age| age >= self.grace)
+    }
+}
+
+/// Only where there would be a place for it: not when a volume is away.
+fn nothing_was_pushed(layout: &Layout) -> Result<bool, StorageError> {
+    match fs::symlink_metadata(layout.tree()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(is_directory(layout.root())),
+        found => found.map(|_| false).at("look at", layout.tree()),
     }
 }
 
