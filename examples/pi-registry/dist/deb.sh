@@ -16,7 +16,7 @@ package() {
     mkdir -p "$root/usr" "$root/DEBIAN"
     cp -r "$SCRATCH/documents/share" "$root/usr"
     install -D -m 755 "$(program "$1")" "$root/usr/bin/pi-registry"
-    install -D -m 644 "$DIST_DIR/debian/pi-registry.service" "$root/lib/systemd/system/pi-registry.service"
+    install -D -m 644 -t "$root/lib/systemd/system" "$DIST_DIR"/debian/*.service
     install -D -m 644 "$DIST_DIR/debian/config.yml" "$root/etc/pi-registry/config.yml"
     mkdir -p "$root/usr/share/doc/pi-registry"
     cat "$REPO_DIR/LICENSE-MIT" "$REPO_DIR/LICENSE-APACHE" >"$root/usr/share/doc/pi-registry/copyright"

@@ -69,10 +69,12 @@ reproducible() {
 }
 
 unit() {
-    local unit=$DIST/debian/pi-registry.service exposure
-    sed "s#/usr/bin/pi-registry#$PROGRAM#; /^Documentation/d" "$unit" >"$WORK/pi-registry.service"
-    systemd-analyze verify "$WORK/pi-registry.service"
-    exposure=$(systemd-analyze security --offline=true --no-pager "$unit" | sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p')
+    local unit exposure
+    for unit in "$DIST"/debian/*.service; do
+        sed "s#/usr/bin/pi-registry#$PROGRAM#; /^Documentation/d" "$unit" >"$WORK/$(basename "$unit")"
+    done
+    systemd-analyze verify "$WORK"/pi-registry*.service
+    exposure=$(systemd-analyze security --offline=true --no-pager "$DIST/debian/pi-registry.service" | sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p')
     echo "exposure $exposure"
     awk -v e="$exposure" 'BEGIN { exit !(e > 0 && e < 2) }'
 }
@@ -140,14 +142,36 @@ stops() {
     inside systemctl start pi-registry
 }
 
+# Removed and installed again, it goes on with its keys; what was switched off stays off.
 removes() {
     inside apt-get remove -y pi-registry
     inside test ! -e /usr/bin/pi-registry
     inside test -e $CONFIG/config.yml
+    install_it "$WORK/two/pi-registry_0.2.0_$HERE.deb"
+    SSL_CERT_FILE=$WORK/ca.crt near crane validate --remote "$HOST/app:v1"
+    inside systemctl disable --now pi-registry
+    inside apt-get remove -y pi-registry
+    install_it "$WORK/two/pi-registry_0.2.0_$HERE.deb"
+    expect 'after that' inactive "$(inside systemctl is-active pi-registry || true)"
+}
+
+purges() {
     inside apt-get purge -y pi-registry
     inside test ! -e $CONFIG
     # Images are never removed.
     inside test -d $IMAGES/docker/registry/v2/repositories/app
+}
+
+# Without a system that runs: no key that all boards with this image would share, but at the first start.
+images() {
+    cp "$WORK/one/pi-registry_0.1.0_$HERE.deb" "$ROOT/root/it.deb"
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$ROOT" dpkg -i /root/it.deb
+    inside test ! -e $CONFIG/tls.key
+    inside systemctl daemon-reload
+    # As at boot.
+    inside systemctl start multi-user.target
+    answers 401 "https://$HOST/v2/"
+    inside test -e $CONFIG/tls.key
 }
 
 mkdir -p "$WORK/layers"
@@ -162,5 +186,7 @@ scenario deb 'an upgrade keeps the configuration' upgrades
 scenario systemd 'a port below 1024' port_443
 scenario systemd 'what is wrong is told in the journal' says
 scenario systemd 'stops in order' stops
-scenario deb 'is removed, and purged without the images' removes
+scenario deb 'is removed and installed again' removes
+scenario deb 'is purged without the images' purges
+scenario deb 'in an image for many boards it makes keys at the first start' images
 summary
