@@ -32,6 +32,6 @@ program() { echo "$OUT/pi-registry-$1"; }
 
 # need_debian PACKAGE...: installs what is missing.
 need_debian() {
-    dpkg-query -W -f '${Status}\n' "$@" 2>/dev/null | grep -c '^install ok' | grep -qx "$#" && return 0
+    dpkg-query -W -f '${Status}\n' "$@" 2>/dev/null | grep -c '^install ok' | grep -x "$#" >/dev/null && return 0
     apt-get update -q && apt-get install -y -q --no-install-recommends "$@"
 }

@@ -30,7 +30,7 @@ for_target() {
     elif command -v rustup >/dev/null; then
         # Of little-used targets there is none for each version; their source always is.
         rustup target add "$1" 2>/dev/null || rustup component add rust-src 2>/dev/null
-        rustup target list --installed | grep -qx "$1" && return 0
+        rustup target list --installed | grep -x "$1" >/dev/null && return 0
     fi
     # shellcheck disable=SC2034,SC2054
     STD=(-Zbuild-std=std,panic_abort)

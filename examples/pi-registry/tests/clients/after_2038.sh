@@ -3,7 +3,7 @@
 # Worth a run with a 32-bit program; under dist/emulate.sh that is one as any other.
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-need curl jq ss openssl tar gzip crane faketime
+need curl jq ss openssl tar gzip crane faketime readelf
 
 PROGRAM=${REGISTRY_BIN:-${CARGO_TARGET_DIR:-$REPO_DIR/target}/release/pi-registry}
 [[ -x $PROGRAM ]] || die "commands of pi-registry are needed: $PROGRAM is no program"
@@ -13,9 +13,11 @@ LATE=2040-02-29T12:00:00Z
 # What is given a clock of the year 2041 at least. A static program asks none but the kernel, so its emulator gets it.
 clock() {
     CLOCK=(env "LD_PRELOAD=$(dpkg -L libfaketime | grep -m 1 '/libfaketimeMT.so')" FAKETIME=+15y FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1)
+    ! readelf -lW "$PROGRAM" | grep INTERP >"$WORK/interpreter" || return 0
     case $(od -An -tu2 -j18 -N2 "$PROGRAM" | xargs) in
     40) need qemu-arm && CLOCK+=(qemu-arm) ;;
     183) need qemu-aarch64 && CLOCK+=(qemu-aarch64) ;;
+    62) die 'a static program of this processor cannot be given another clock: take the dynamic one, or those for ARM' ;;
     esac
 }
 # late COMMAND...: of the program, with that clock.

@@ -34,7 +34,18 @@ scripts=("$@")
 [[ -n ${CI_EXTRA:-} ]] || export MANY_TAGS=${MANY_TAGS:-2000} MANY_REPOSITORIES=${MANY_REPOSITORIES:-500}
 LANES=${LANES:-1}
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+finish() {
+    local status=$? pid
+    trap - EXIT INT TERM
+    # Each is a group of its own, of which the script ends what it started.
+    for pid in $(jobs -rp); do kill -TERM -- "-$pid" 2>/dev/null || true; done
+    wait
+    rm -rf "$dir"
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # run SCRIPT: leaves its output in SCRIPT.out, its status and how many seconds it took in SCRIPT.end.
 run() {
@@ -50,20 +61,22 @@ run() {
     echo "$status $((SECONDS - began))" >"$dir/$1.end"
 }
 
-running=0
 for script in "${scripts[@]}"; do
-    if ((running == LANES)); then
-        wait -n
-        running=$((running - 1))
+    if ((LANES == 1)); then
+        run "$script"
+        continue
     fi
-    run "$script" &
-    running=$((running + 1))
+    if (($(jobs -rp | wc -l) == LANES)); then wait -n || true; fi
+    set -m
+    run "$script" </dev/null &
+    set +m
 done
 wait
 
 passed=0 failed=0 summaries=()
 for script in "${scripts[@]}"; do
-    read -r status seconds <"$dir/$script.end"
+    # What did not come to its end has failed too.
+    read -r status seconds < <(cat "$dir/$script.end" || echo '1 0')
     read -r p f < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$dir/$script.out" | tail -n 1; echo '0 0')
     # A script that ends early has failed, whatever its scenarios said until then.
     if ((status != 0 && f == 0)); then f=1; fi

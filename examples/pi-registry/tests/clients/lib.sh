@@ -85,7 +85,7 @@ die() {
 # Debian's names of what a command comes from, where they differ from the command.
 declare -A DEBIAN_PACKAGE=([docker]=docker.io [dockerd]=docker.io [ctr]=containerd [ss]=iproute2 [mount]=mount [tar]=tar [update-ca-certificates]=ca-certificates
     [ip]=iproute2 [nginx]=nginx-light [htpasswd]=apache2-utils [unshare]=util-linux [nsenter]=util-linux [setpriv]=util-linux [systemd-nspawn]=systemd-container
-    [etcd]=etcd-server [busybox]=busybox-static [qemu-arm]=qemu-user [qemu-aarch64]=qemu-user)
+    [readelf]=binutils [etcd]=etcd-server [busybox]=busybox-static [qemu-arm]=qemu-user [qemu-aarch64]=qemu-user)
 
 # need COMMAND...: installs what is missing; a tool that cannot be had ends the run, it never counts as passed.
 need() {
@@ -120,7 +120,11 @@ need() {
 }
 
 install_packages() {
-    local policy=/usr/sbin/policy-rc.d status=0 ours=
+    local policy=/usr/sbin/policy-rc.d status=0 lock ours=
+    # Scripts that run at once may need the same.
+    mkdir -p "$TOOLS_CACHE"
+    exec {lock}>"$TOOLS_CACHE/apt.lock"
+    flock "$lock"
     # Without this the packages' scripts would start daemons beside the private ones of these tests.
     if [[ ! -e $policy ]]; then
         ours=1
@@ -129,6 +133,7 @@ install_packages() {
     fi
     apt-get update -q && apt-get install -y -q --no-install-recommends "$@" || status=$?
     [[ -z $ours ]] || rm -f "$policy"
+    exec {lock}>&-
     return "$status"
 }
 

@@ -66,9 +66,11 @@ at_once() {
 limited() {
     local control=/sys/fs/cgroup limit=memory.max program=${REGISTRY_BIN:-${CARGO_TARGET_DIR:-$REPO_DIR/target}/release/pi-registry}
     MOST=memory.peak
+    [[ -x $program ]] || die "GROUP_MIB is for one program without arguments: $program is none"
     if [[ -e $control/memory/memory.limit_in_bytes ]]; then
         control+=/memory limit=memory.limit_in_bytes MOST=memory.max_usage_in_bytes
     else
+        # It stays switched on for groups here: others may have come to rely on it.
         echo +memory >$control/cgroup.subtree_control
     fi
     GROUP=$(mktemp -d "$control/rc.XXXXXX")
@@ -81,7 +83,7 @@ limited() {
 
 # own: from here on, samples of what an emulated 32-bit program holds: qemu keeps its address space above 4 GiB, as it was told.
 own() {
-    [[ $(readlink "/proc/$REGISTRY_PID/exe") == *arm-* ]] || return 0
+    [[ $(readlink "/proc/$REGISTRY_PID/exe") == *qemu-arm* ]] || return 0
     peak() { sort -n "$WORK/samples" | awk 'END { print int(($1 + 1023) / 1024) }'; }
     from_now_on() { cat "$WORK/samples" >>"$WORK/earlier" && : >"$WORK/samples"; }
     while sample >>"$WORK/samples" 2>/dev/null; do sleep 0.1; done &
