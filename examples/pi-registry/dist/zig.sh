@@ -26,6 +26,8 @@ for_target() {
         # Time has 32 bits otherwise, and ends in January 2038: in the library, which reads the variable, and in the crates.
         export RUST_LIBC_UNSTABLE_MUSL_V1_2_3=1
         RUSTFLAGS+=' --cfg=libc_unstable_musl_v1_2'
+        # What the allocator would have from GCC's libatomic is in Zig's own runtime: any library that is linked anyway will do.
+        export DEP_ATOMIC=c
         ! command -v rustup >/dev/null || rustup component add rust-src 2>/dev/null
     elif command -v rustup >/dev/null; then
         # Of little-used targets there is none for each version; their source always is.
