@@ -395,7 +395,7 @@ async fn before_the_first_push_there_is_nothing_to_do_where_that_is_told() {
     let report = report.expect("collected");
     assert_eq!(report.blobs_removed.count, 0);
     assert_eq!(report.problem_count, 0);
-    // A volume that is away, or something else in the place.
+    // No place for it, or something else there.
     let away = FileSystem::new(dir.path().join("away"));
     let refused = away.collect(options.clone(), |_| {}).await;
     refused.expect_err("no root directory");

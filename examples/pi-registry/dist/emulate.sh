@@ -10,8 +10,11 @@ exec {lock}>/run/lock/registry-emulate
 flock "$lock"
 ours=() mounted=
 forget() {
-    for name in "${ours[@]}"; do echo -1 >"$BINFMT/$name"; done
+    local status=$? name
+    set +e
+    for name in "${ours[@]}"; do [[ ! -e $BINFMT/$name ]] || echo -1 >"$BINFMT/$name"; done
     [[ -z $mounted ]] || umount "$BINFMT"
+    exit "$status"
 }
 trap forget EXIT
 trap 'exit 130' INT

@@ -171,7 +171,28 @@ images() {
     # As at boot.
     inside systemctl start multi-user.target
     answers 401 "https://$HOST/v2/"
-    inside test -e $CONFIG/tls.key
+}
+
+# The power went between the two files.
+half_made() {
+    inside rm $CONFIG/tls.crt
+    inside systemctl restart pi-registry
+    answers 401 "https://$HOST/v2/"
+}
+
+# What keeps it from making them is mended, and it needs no word about that.
+init_fails() {
+    inside rm $CONFIG/tls.{key,crt}
+    inside chown root $CONFIG
+    ! inside systemctl restart pi-registry || return 1
+    inside journalctl -u pi-registry-init -n 5 --no-pager -o cat | tee "$WORK/journal"
+    grep 'no permission' "$WORK/journal"
+    inside chown pi-registry $CONFIG
+    for ((i = 0; i < 20; i++)); do
+        [[ $(inside systemctl is-active pi-registry) != active ]] || break
+        sleep 1
+    done
+    answers 401 "https://$HOST/v2/"
 }
 
 mkdir -p "$WORK/layers"
@@ -189,4 +210,6 @@ scenario systemd 'stops in order' stops
 scenario deb 'is removed and installed again' removes
 scenario deb 'is purged without the images' purges
 scenario deb 'in an image for many boards it makes keys at the first start' images
+scenario systemd 'makes the rest of what was half made' half_made
+scenario systemd 'is there once its keys can be made' init_fails
 summary

@@ -75,8 +75,8 @@ impl Kind {
         options.delete_untagged = gc.delete_untagged;
         // They have a time of their own.
         options.stale_uploads = None;
-        // The place was looked at by the start; nobody has pushed yet.
-        options.may_be_absent = true;
+        // Of files the start has made the folder: where it is missing, a volume is away.
+        options.may_be_absent = !matches!(self, Self::Files(_));
         let listener = |event: Event<'_>| {
             if let Event::Problem(problem) = event {
                 tracing::warn!(

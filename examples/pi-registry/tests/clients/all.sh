@@ -66,9 +66,11 @@ for script in "${scripts[@]}"; do
         run "$script"
         continue
     fi
-    if (($(jobs -rp | wc -l) == LANES)); then wait -n || true; fi
+    # One that has ended meanwhile is told by another `wait`.
+    while (($(jobs -rp | wc -l) >= LANES)); do wait -n || true; done
     set -m
-    run "$script" </dev/null &
+    # It stays until the script has tidied up. Not ignored: the script would inherit that.
+    { trap : TERM && run "$script"; } </dev/null &
     set +m
 done
 wait

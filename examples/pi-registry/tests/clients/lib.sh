@@ -120,19 +120,20 @@ need() {
 }
 
 install_packages() {
-    local policy=/usr/sbin/policy-rc.d status=0 lock ours=
+    local policy=/usr/sbin/policy-rc.d status=0 lock
     # Scripts that run at once may need the same.
     mkdir -p "$TOOLS_CACHE"
     exec {lock}>"$TOOLS_CACHE/apt.lock"
     flock "$lock"
-    # Without this the packages' scripts would start daemons beside the private ones of these tests.
-    if [[ ! -e $policy ]]; then
-        ours=1
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod +x "$policy"
-    fi
-    apt-get update -q && apt-get install -y -q --no-install-recommends "$@" || status=$?
-    [[ -z $ours ]] || rm -f "$policy"
+    (
+        # Without this the packages' scripts would start daemons beside the private ones of these tests.
+        if [[ ! -e $policy ]]; then
+            trap 'rm -f "$policy"' EXIT
+            printf '#!/bin/sh\nexit 101\n' >"$policy"
+            chmod +x "$policy"
+        fi
+        apt-get update -q && apt-get install -y -q --no-install-recommends "$@"
+    ) || status=$?
     exec {lock}>&-
     return "$status"
 }

@@ -164,7 +164,7 @@ impl<'a> Collection<'a> {
     }
 }
 
-/// Only where there would be a place for it: not when a volume is away.
+/// Not where even the root directory is missing, nor what it may be in.
 fn nothing_was_pushed(layout: &Layout) -> Result<bool, StorageError> {
     match fs::symlink_metadata(layout.tree()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(is_directory(layout.root())),
