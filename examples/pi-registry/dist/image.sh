@@ -76,7 +76,8 @@ image() {
     diff=sha256:$(sha256sum "$SCRATCH/layer" | cut -d ' ' -f 1)
     gzip -9n "$SCRATCH/layer"
     layer=$(blob "$SCRATCH/layer.gz" application/vnd.oci.image.layer.v1.tar+gzip)
-    # distribution's entry point is a script; what it decides, the program decides by its arguments.
+    # distribution's entry point is a script; what it decides, the program decides by its arguments. Its allocator is told to
+    # give memory that is free back at once.
     config=$(jq -nc --argjson platform "${PLATFORM[$1]}" --arg created "$CREATED" --arg diff "$diff" --argjson labels "$LABELS" '
         $platform + {
             $created,
