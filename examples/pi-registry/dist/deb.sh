@@ -22,11 +22,12 @@ package() {
     cat "$REPO_DIR/LICENSE-MIT" "$REPO_DIR/LICENSE-APACHE" >"$root/usr/share/doc/pi-registry/copyright"
     sed "s/@version@/$VERSION/; s/@architecture@/$1/; s#@homepage@#$homepage#" "$DIST_DIR/debian/control" >"$root/DEBIAN/control"
     echo /etc/pi-registry/config.yml >"$root/DEBIAN/conffiles"
-    install -m 755 "$DIST_DIR"/debian/{postinst,prerm,postrm} "$root/DEBIAN"
+    install -m 755 "$DIST_DIR"/debian/{preinst,postinst,prerm,postrm} "$root/DEBIAN"
     find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
     dpkg-deb --root-owner-group -Zxz --build "$root" "$OUT/pi-registry_${VERSION}_$1.deb"
 }
 
+need_programs
 # By this machine's own compiler: they are the same for all.
 cargo run -q --manifest-path "$REPO_DIR/Cargo.toml" --locked -p pi-registry --example documents -- "$SCRATCH/documents"
 gzip -9n "$SCRATCH"/documents/share/man/man1/*

@@ -139,6 +139,7 @@ sbom() {
         }' | document "$MANIFEST" | jq -c --arg artifact "$type" '. + {artifactType: $artifact}'
 }
 
+need_programs
 need_debian jq ca-certificates
 rm -rf "$LAYOUT"
 mkdir -p "$LAYOUT/blobs/sha256"

@@ -30,6 +30,20 @@ export SOURCE_DATE_EPOCH VERSION ZIG_TOOLS
 # program ARCHITECTURE: where build.sh leaves it.
 program() { echo "$OUT/pi-registry-$1"; }
 
+# What the head of a program says of the machine that it is for.
+declare -A ELF_MACHINE=([amd64]=62 [arm64]=183 [armhf]=40)
+
+# need_programs: ends the script unless all of them are there, each for its machine.
+need_programs() {
+    local architecture machine
+    for architecture in "${ARCHITECTURES[@]}"; do
+        machine=$(od -An -tu2 -j 18 -N 2 "$(program "$architecture")" 2>/dev/null | tr -d ' ' || true)
+        [[ $machine != "${ELF_MACHINE[$architecture]}" ]] || continue
+        echo "$(program "$architecture"): there is no program for $architecture; run $DIST_DIR/build.sh $architecture" >&2
+        exit 1
+    done
+}
+
 # need_debian PACKAGE...: installs what is missing.
 need_debian() {
     dpkg-query -W -f '${Status}\n' "$@" 2>/dev/null | grep -c '^install ok' | grep -x "$#" >/dev/null && return 0

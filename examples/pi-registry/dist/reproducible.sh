@@ -8,6 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
 
+need_programs
 # build.sh took what is there, a clone has what is committed.
 [[ -z $(git -C "$REPO_DIR" status --porcelain) ]] || { echo 'what is changed here must be committed first' >&2 && exit 1; }
 git clone -q "$REPO_DIR" "$SCRATCH/again"

@@ -8,6 +8,7 @@
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+need_programs
 status=0
 for architecture in "${ARCHITECTURES[@]}"; do
     echo "=== $architecture"

@@ -79,6 +79,26 @@ unit() {
     awk -v e="$exposure" 'BEGIN { exit !(e > 0 && e < 2) }'
 }
 
+# The name of a processor is all that a package knows of it.
+wrong_processor() {
+    mkdir "$ROOT/root/bin"
+    printf '#!/bin/sh\necho armv6l\n' >"$ROOT/root/bin/uname"
+    chmod 755 "$ROOT/root/bin/uname"
+    cp "$WORK/one/pi-registry_0.1.0_$HERE.deb" "$ROOT/root/it.deb"
+    ! inside env PATH=/root/bin:/usr/sbin:/usr/bin:/sbin:/bin dpkg -i /root/it.deb >"$WORK/said" 2>&1 || return 1
+    grep '^pi-registry: this processor is an ARMv6' "$WORK/said"
+    inside test ! -e /usr/bin/pi-registry
+}
+
+# Nor is a program packed as what it is not.
+wrong_program() {
+    local other=arm64
+    [[ $HERE != arm64 ]] || other=amd64
+    cp "$WORK/one/pi-registry-$HERE" "$WORK/one/pi-registry-$other"
+    ! HOME=$HOME_BEFORE DIST_OUT=$WORK/one "$DIST/deb.sh" "$other" 2>"$WORK/said" || return 1
+    grep "there is no program for $other; run .*build.sh $other" "$WORK/said"
+}
+
 installs() {
     install_it "$(package 0.1.0 "$WORK/one")" | tee "$WORK/said"
     grep -q 'pi-registry user add --config /etc/pi-registry/config.yml' "$WORK/said"
@@ -196,7 +216,9 @@ layer_make "$WORK/layers/one" one 100000
 make_image "$WORK/image" app "$HERE" "$WORK/layers/one"
 scenario deb 'the same program makes the same package' reproducible
 scenario systemd 'the unit is valid, and as closed as can be' unit
+scenario deb 'a program for another machine is refused' wrong_program
 boot
+scenario deb 'a processor that it is not for is refused' wrong_processor
 scenario deb 'one command installs it, and it serves' installs
 scenario systemd 'a user who is added pushes' pushes
 scenario deb 'an upgrade keeps the configuration' upgrades
