@@ -169,13 +169,14 @@ impl Protocols {
 pub(super) async fn run<S, B>(
     opened: Opened,
     peer: Peer,
-    service: S,
+    service: Arc<S>,
     protocols: &Protocols,
     stopping: watch::Receiver<bool>,
 ) where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send
+        + Sync
         + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
@@ -216,7 +217,7 @@ pub(super) async fn run<S, B>(
         if let Some(client) = &client {
             extensions.insert(client.clone());
         }
-        let mut service = service.clone();
+        let mut service = S::clone(&service);
         async move {
             poll_fn(|cx| service.poll_ready(cx)).await?;
             let response = service.call(request).await?;

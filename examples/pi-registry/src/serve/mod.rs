@@ -78,12 +78,16 @@ where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send
+        + Sync
         + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     let protocols = Arc::new(Protocols::new(&options));
+    // Each request has a clone of its own; one for each connection would be a
+    // third of what an idle one takes.
+    let service = Arc::new(service);
     let (stopping, watch_stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let most = options.connections.min(open_files::limit() / 2);
@@ -94,7 +98,7 @@ where
             // The others wait in the listener's queue.
             (stream, peer) = accept(&listener), if connections.len() < most => {
                 let tls = tls.clone();
-                let service = service.clone();
+                let service = Arc::clone(&service);
                 let protocols = Arc::clone(&protocols);
                 let mut stopping = watch_stopping.clone();
                 let limit = protocols.timeouts.handshake;
