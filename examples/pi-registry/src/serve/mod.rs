@@ -9,6 +9,7 @@
 //! | HTTP/1 head | 64 KiB | memory per connection is a constant |
 //! | HTTP/1 buffers | 256 KiB each way | memory per connection is a constant, and uploads take few reads |
 //! | HTTP/1 buffers after a response | 100 ms | thousands of idle connections take little memory |
+//! | on the way to a client on this machine | 512 KiB | it stays in the processor's caches |
 //! | HTTP/2 | 16 streams, 1 MiB window each, 4 MiB together, 64 KiB of headers | uploads at full speed within bounds |
 //! | connections | 8192, and half of the open files | so that nobody takes all memory or all files |
 //!
