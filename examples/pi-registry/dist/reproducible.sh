@@ -13,7 +13,7 @@ need_programs
 [[ -z $(git -C "$REPO_DIR" status --porcelain) ]] || { echo 'what is changed here must be committed first' >&2 && exit 1; }
 git clone -q "$REPO_DIR" "$SCRATCH/again"
 git -C "$SCRATCH/again" checkout -q "$(git -C "$REPO_DIR" rev-parse HEAD)"
-env ZIG_GLOBAL_CACHE_DIR="$SCRATCH/zig" CARGO_HOME="$SCRATCH/crates" CARGO_TARGET_DIR="$SCRATCH/target" DIST_OUT="$SCRATCH/out" \
+env CARGO_HOME="$SCRATCH/crates" CARGO_TARGET_DIR="$SCRATCH/target" DIST_OUT="$SCRATCH/out" \
     "$SCRATCH/again/examples/pi-registry/dist/build.sh" "${ARCHITECTURES[@]}"
 for architecture in "${ARCHITECTURES[@]}"; do
     cmp "$(program "$architecture")" "$SCRATCH/out/pi-registry-$architecture"

@@ -18,8 +18,9 @@ tools() {
 for_target() {
     STD=()
     unset RUSTC_BOOTSTRAP RUST_LIBC_UNSTABLE_MUSL_V1_2_3
-    # mimalloc has the date of its compilation in it, and cargo keeps what was compiled for another commit.
-    export SOURCE_DATE_EPOCH=0
+    # mimalloc has the date of its compilation in it, and both cargo and Zig keep what was compiled for another one.
+    ZIG_GLOBAL_CACHE_DIR=$(realpath -m "$CARGO_TARGET_DIR")/zig
+    export SOURCE_DATE_EPOCH=0 ZIG_GLOBAL_CACHE_DIR
     # Panics name the place in the source: not in this machine's folders.
     RUSTFLAGS="--remap-path-prefix=$REPO_DIR=/registry --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
     RUSTFLAGS+=" --remap-path-prefix=$(rustc --print sysroot)=/rust"
